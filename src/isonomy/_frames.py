@@ -1,0 +1,197 @@
+"""Read a matrix or data frame into numbers, and give back the caller's own kind.
+
+NumPy in, NumPy out; pandas or polars in (through narwhals), the same kind out with its
+column names, order and index. Numeric columns are steered, all others pass untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_array
+
+from isonomy.errors import InvalidInputError, SparseInputError
+
+__all__ = ["Table", "is_frame", "read_table", "take_columns"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numeric part of a caller's matrix or frame, with the way back.
+
+    ``values`` is ``(n_samples, n_numeric)``, float32 or float64 as the caller had it.
+    """
+
+    values: NDArray[Any]
+    names: tuple[str, ...]
+    untouched: tuple[str, ...]
+    frame: Any | None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All columns in the caller's order, numeric or not."""
+        return self.names if self.frame is None else tuple(self.frame.columns)
+
+    def rebuild(self, values: NDArray[Any]) -> Any:
+        """Return ``values`` in the caller's kind and dtype, other columns untouched."""
+        if self.frame is None:
+            return values.astype(self.values.dtype, copy=False)
+        native = nw.get_native_namespace(self.frame)
+        columns = [
+            nw.new_series(
+                name,
+                values[:, j].astype(_numpy_float(self.frame.schema[name])),
+                backend=native.__name__,
+            )
+            for j, name in enumerate(self.names)
+        ]
+        order = list(self.frame.columns)
+        return nw.to_native(_with_columns(self.frame, columns).select(order))
+
+
+def is_frame(X: Any) -> bool:
+    """Whether ``X`` is an eager data frame that narwhals knows."""
+    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+
+
+def read_table(X: Any, *, where: str, estimator: Any = None) -> Table:
+    """Return the numeric columns of ``X``, checked for shape and finite values.
+
+    Raises
+    ------
+    SparseInputError
+        If ``X`` is sparse.
+    InvalidInputError
+        If ``X`` is not 2-D, has no rows or numeric columns, or holds NaN or infinity.
+    """
+    if sparse.issparse(X):
+        raise SparseInputError(
+            f"`X` passed to `{where}` must be dense, got a sparse matrix. Steering mixes "
+            "columns and would fill it: reduce it first with "
+            "`sklearn.decomposition.TruncatedSVD`."
+        )
+    if is_frame(X):
+        return _read_frame(nw.from_native(X, eager_only=True), where=where)
+    try:
+        values = check_array(
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
+    except ValueError as error:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must be a 2-D array of numbers with at least one "
+            f"row and one column: {error}"
+        ) from error
+    names = tuple(f"x{j}" for j in range(values.shape[1]))
+    _check_finite(values, names, where=where)
+    return Table(values, names, (), None)
+
+
+def take_columns(X: Any, columns: Sequence[Any], *, where: str) -> tuple[Any, Any]:
+    """Split ``X`` into (the rest, the named columns): names for frames, indices else."""
+    if is_frame(X):
+        frame = nw.from_native(X, eager_only=True)
+        _check_named(columns, frame.columns, where=where)
+        return nw.to_native(frame.drop(list(columns))), nw.to_native(frame.select(list(columns)))
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must be 2-D to take `group_columns` out of it, "
+            f"got {array.ndim} dimension(s)."
+        )
+    _check_named(columns, range(array.shape[1]), where=where)
+    picked = array[:, list(columns)]
+    rest = np.delete(array, list(columns), axis=1)
+    if rest.dtype == object:
+        rest = _as_numbers(rest, where=where)
+    return rest, picked
+
+
+def _as_numbers(array: NDArray[Any], *, where: str) -> NDArray[np.float64]:
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must hold numbers in every column that is not in "
+            f"`group_columns`: {error}. Pass a data frame to leave other columns untouched."
+        ) from error
+
+
+def _check_named(columns: Sequence[Any], available: Any, *, where: str) -> None:
+    missing = [c for c in columns if c not in available]
+    if missing:
+        shown = ", ".join(str(c) for c in list(available)[:20])
+        raise InvalidInputError(
+            f"`group_columns` of `{where}` must name columns of `X` (names for data "
+            f"frames, indices for arrays), got {missing!r}; `X` has: {shown}."
+        )
+
+
+def _read_frame(frame: Any, *, where: str) -> Table:
+    duplicated = sorted({str(c) for c in frame.columns if list(frame.columns).count(c) > 1})
+    if duplicated:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must have distinct column names, got "
+            f"{', '.join(duplicated)} more than once. Rename or drop the copies."
+        )
+    schema = frame.schema
+    names = tuple(c for c in frame.columns if schema[c].is_numeric())
+    untouched = tuple(c for c in frame.columns if c not in set(names))
+    if not names:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must have at least one numeric column, got only "
+            f"{', '.join(map(str, untouched)) or 'none'}. Encode them first, for instance "
+            "with `sklearn.preprocessing.OneHotEncoder`."
+        )
+    if len(frame) == 0:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must have at least one row, got 0 rows: "
+            "Found array with 0 sample(s)."
+        )
+    single = all(_numpy_float(schema[c]) == np.float32 for c in names)
+    dtype = np.float32 if single else np.float64
+    values = np.empty((len(frame), len(names)), dtype=dtype)
+    for j, name in enumerate(names):
+        values[:, j] = frame.get_column(name).cast(nw.Float64).to_numpy()
+    _check_finite(values, names, where=where)
+    return Table(values, names, untouched, frame)
+
+
+def _numpy_float(dtype: Any) -> type[np.floating[Any]]:
+    return np.float32 if dtype == nw.Float32 else np.float64
+
+
+def _with_columns(frame: Any, columns: list[Any]) -> Any:
+    native = nw.to_native(frame)
+    if hasattr(native, "index"):  # pandas aligns on the index: give the new columns ours
+        columns = [nw.from_native(_indexed(c, native.index), series_only=True) for c in columns]
+    return frame.with_columns(*columns)
+
+
+def _indexed(column: Any, index: Any) -> Any:
+    series = nw.to_native(column)
+    series.index = index
+    return series
+
+
+def _check_finite(values: NDArray[Any], names: Sequence[str], *, where: str) -> None:
+    if np.isfinite(values.sum(dtype=np.float64)):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():  # only the sum overflowed
+        return
+    row, column = np.argwhere(bad)[0]
+    raise InvalidInputError(
+        f"`X` passed to `{where}` must be finite, got {int(bad.sum())} NaN or infinite "
+        f"value(s), the first in column {names[column]!r}, row {row}. Impute or drop those "
+        "rows, for instance with `sklearn.impute.SimpleImputer`."
+    )

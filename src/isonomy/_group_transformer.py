@@ -1,0 +1,273 @@
+"""What every transformer that knows groups shares: frames, group columns, routing.
+
+A subclass says how to fit and how to move numbers; this class reads frames, takes
+group columns out, checks every argument, and gives the caller's own kind back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from isonomy._frames import Table, is_frame, read_table, take_columns
+from isonomy._validation import check_choice, check_labels, check_sample_weight
+from isonomy.errors import GroupsRequiredError, InvalidInputError, UnknownGroupError
+from isonomy.groups import GroupCodes, MissingValues, encode_groups
+
+__all__ = ["GroupAwareTransformer", "MissingGroups", "UnknownGroup", "resolve_groups"]
+
+MissingGroups = Literal["raise", "single", "own_group"]
+UnknownGroup = Literal["error", "identity"]
+
+UNKNOWN = -1
+"""The code of a row whose group ``fit`` never saw."""
+
+
+def resolve_groups(
+    sensitive_features: Any,
+    *,
+    n_samples: int,
+    missing_groups: MissingGroups,
+    where: str,
+) -> GroupCodes:
+    """Return the groups of a training set under the ``missing_groups`` rule."""
+    check_choice("missing_groups", missing_groups, ("raise", "single", "own_group"), where=where)
+    if sensitive_features is None:
+        if missing_groups == "single":
+            return GroupCodes(("all",), np.zeros(n_samples, dtype=np.intp))
+        raise GroupsRequiredError(
+            f"`sensitive_features` passed to `{where}` must hold one group a row, got None. "
+            "Pass it (inside a Pipeline: enable metadata routing or prefix it with the "
+            'step\'s name), name `group_columns` of X, or set `missing_groups="single"`.'
+        )
+    missing: MissingValues = "own_group" if missing_groups == "own_group" else "raise"
+    found = encode_groups(sensitive_features, n_samples=n_samples, missing=missing, where=where)
+    if len(found.labels) < 2 and missing_groups != "single":
+        raise InvalidInputError(
+            f"`sensitive_features` passed to `{where}` must hold at least 2 groups, got only "
+            f"{found.labels[0]!r}. With one group there is nothing to equalise; set "
+            '`missing_groups="single"` to let the rows pass unchanged.'
+        )
+    return found
+
+
+class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the steerers and of the baselines that move rows.
+
+    Subclasses define the parameters ``missing_groups``, ``unknown_group`` and
+    ``group_columns``, and the methods ``_fit_values`` and ``_transform_values``.
+    """
+
+    __metadata_request__fit = {"sensitive_features": True}
+    __metadata_request__transform = {"sensitive_features": True}
+
+    _requires_y = True
+
+    missing_groups: MissingGroups
+    unknown_group: UnknownGroup
+    group_columns: Sequence[Any] | None
+
+    def _fit_values(
+        self,
+        values: NDArray[Any],
+        y: NDArray[Any] | None,
+        groups: GroupCodes,
+        sample_weight: NDArray[np.float64] | None,
+    ) -> None:
+        """Learn from ``values`` (n_samples, n_features); set fitted attributes."""
+        raise NotImplementedError
+
+    def _transform_values(
+        self, values: NDArray[Any], codes: NDArray[np.intp] | None
+    ) -> NDArray[Any]:
+        """Move the rows; ``codes`` index ``groups_``, -1 is a group never seen in fit."""
+        raise NotImplementedError
+
+    def _uses_groups_at_transform(self) -> bool:
+        """Whether ``transform`` needs to know the group of every row."""
+        return True
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or data frame
+            Numeric columns are used; other columns of a frame pass untouched.
+        y : (n_samples,)
+            Class labels.
+        sensitive_features : (n_samples,) or (n_samples, n_attributes), optional
+            Groups; not needed with ``group_columns``.
+        sample_weight : (n_samples,), optional
+            Integer weights equal repeated rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument has a wrong shape, kind or value; the subclasses in
+            ``isonomy.errors`` tell which.
+        """
+        where = f"{type(self).__name__}.fit"
+        table, y_checked, groups, weight = self._read_training(
+            X, y, sensitive_features, sample_weight, where=where, reset=True
+        )
+        self.groups_ = list(groups.labels)
+        self._fit_values(table.values, y_checked, groups, weight)
+        return self
+
+    def transform(self, X: Any, *, sensitive_features: Any = None) -> Any:
+        """Return the moved rows, in the caller's own kind and dtype.
+
+        Raises
+        ------
+        GroupsRequiredError
+            If this mode needs groups and none were given.
+        UnknownGroupError
+            If a row's group was never seen in ``fit`` and ``unknown_group="error"``.
+        """
+        where = f"{type(self).__name__}.transform"
+        check_is_fitted(self)
+        rest, found = self._split(X, sensitive_features, where=where, fitting=False)
+        table = self._read(X, rest, where=where, reset=False)
+        codes = None
+        if self._uses_groups_at_transform():
+            codes = self._codes(found, len(table.values), where=where)
+        return table.rebuild(self._transform_values(table.values, codes))
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Any:
+        """Fit, then transform the same rows with the same groups."""
+        self.fit(X, y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+        return self.transform(X, sensitive_features=sensitive_features)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns of ``transform``'s output, in order."""
+        check_is_fitted(self)
+        known = list(getattr(self, "feature_names_in_", []))
+        if input_features is not None:
+            given = [str(name) for name in input_features]
+            if known and given != [str(name) for name in known]:
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(given) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(given)}"
+                )
+            if not known:
+                dropped = {int(c) % self.n_features_in_ for c in self.group_columns or ()}
+                kept = [name for j, name in enumerate(given) if j not in dropped]
+                return np.asarray(kept, dtype=object)
+        return np.asarray(self._output_columns, dtype=object)
+
+    def _read_training(
+        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any, *, where: str, reset: bool
+    ) -> tuple[Table, NDArray[Any] | None, GroupCodes, NDArray[np.float64] | None]:
+        rest, found = self._split(X, sensitive_features, where=where, fitting=True)
+        table = self._read(X, rest, where=where, reset=reset)
+        n = len(table.values)
+        labels = None
+        if y is not None or self._requires_y:
+            labels = check_labels(y, where=where, n_samples=n)
+        groups = resolve_groups(
+            found, n_samples=n, missing_groups=self.missing_groups, where=where
+        )
+        return table, labels, groups, check_sample_weight(sample_weight, n, where=where)
+
+    def _split(
+        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
+    ) -> tuple[Any, Any]:
+        if not self.group_columns:
+            return X, sensitive_features
+        if sensitive_features is not None and fitting:
+            raise InvalidInputError(
+                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
+            )
+        if not fitting and not self._uses_groups_at_transform() and is_frame(X):
+            present = [c for c in self.group_columns if c in X.columns]
+            return (take_columns(X, present, where=where)[0] if present else X), None
+        return take_columns(X, self.group_columns, where=where)
+
+    def _read(self, X: Any, rest: Any, *, where: str, reset: bool) -> Table:
+        table = read_table(rest, where=where, estimator=self)
+        if reset:
+            validate_data(self, X=X, reset=True, skip_check_array=True)
+            self.steered_columns_ = list(table.names)
+            self.untouched_columns_ = list(table.untouched)
+            self._output_columns = list(table.column_names)
+            return table
+        without_groups = rest is not X or not self.group_columns
+        if without_groups and _n_columns(X) == self.n_features_in_:
+            validate_data(self, X=X, reset=False, skip_check_array=True)
+        elif list(table.column_names) != self._output_columns and not self.group_columns:
+            validate_data(self, X=X, reset=False, skip_check_array=True)
+        if list(table.names) != self.steered_columns_ and table.frame is not None:
+            raise InvalidInputError(
+                f"`X` passed to `{where}` must have the numeric columns seen in `fit` "
+                f"({', '.join(map(str, self.steered_columns_))}), got "
+                f"{', '.join(map(str, table.names))}."
+            )
+        if len(table.names) != len(self.steered_columns_):
+            raise InvalidInputError(
+                f"`X` passed to `{where}` must have the {len(self.steered_columns_)} features "
+                f"that it is expecting as input since `fit`, got {len(table.names)}."
+            )
+        return table
+
+    def _codes(self, found: Any, n_samples: int, *, where: str) -> NDArray[np.intp]:
+        if found is None:
+            if len(self.groups_) == 1:
+                return np.zeros(n_samples, dtype=np.intp)
+            raise GroupsRequiredError(
+                f"`sensitive_features` passed to `{where}` must hold one group a row because "
+                "this transformer was fitted to use the group of every row, got None. Pass "
+                "it, name `group_columns` of X, or fit a group-blind transformer."
+            )
+        missing: MissingValues = "own_group" if self.missing_groups == "own_group" else "raise"
+        groups = encode_groups(found, n_samples=n_samples, missing=missing, where=where)
+        return self._match(groups, where=where)
+
+    def _match(self, groups: GroupCodes, *, where: str) -> NDArray[np.intp]:
+        position: dict[Hashable, int] = {g: i for i, g in enumerate(self.groups_)}
+        if len(self.groups_) == 1 and self.missing_groups == "single":
+            position = dict.fromkeys(groups.labels, 0)
+        unknown = [g for g in groups.labels if g not in position]
+        if unknown and self.unknown_group == "error":
+            raise UnknownGroupError(
+                f"`sensitive_features` passed to `{where}` must hold groups seen in `fit` "
+                f"({', '.join(map(str, self.groups_))}), got also "
+                f"{', '.join(map(str, unknown))}. Refit with them, or set "
+                '`unknown_group="identity"` to leave their rows as they are.'
+            )
+        table = np.array([position.get(g, UNKNOWN) for g in groups.labels], dtype=np.intp)
+        matched: NDArray[np.intp] = table[groups.codes]
+        return matched
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._requires_y
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _n_columns(X: Any) -> int:
+    shape = getattr(X, "shape", None)
+    return int(shape[1] if shape is not None else np.asarray(X).shape[1])
