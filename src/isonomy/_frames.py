@@ -18,7 +18,7 @@ from sklearn.utils import check_array
 
 from isonomy.errors import InvalidInputError, SparseInputError
 
-__all__ = ["Table", "is_frame", "read_table", "take_columns"]
+__all__ = ["Table", "check_matrix", "is_frame", "read_table", "take_columns"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Table:
             )
             for j, name in enumerate(self.names)
         ]
-        order = list(self.frame.columns)
-        return nw.to_native(_with_columns(self.frame, columns).select(order))
+        return nw.to_native(_with_columns(self.frame, columns))
 
 
 def is_frame(X: Any) -> bool:
@@ -70,12 +69,7 @@ def read_table(X: Any, *, where: str, estimator: Any = None) -> Table:
     InvalidInputError
         If ``X`` is not 2-D, has no rows or numeric columns, or holds NaN or infinity.
     """
-    if sparse.issparse(X):
-        raise SparseInputError(
-            f"`X` passed to `{where}` must be dense, got a sparse matrix. Steering mixes "
-            "columns and would fill it: reduce it first with "
-            "`sklearn.decomposition.TruncatedSVD`."
-        )
+    check_matrix(X, where=where)
     if is_frame(X):
         return _read_frame(nw.from_native(X, eager_only=True), where=where)
     try:
@@ -101,7 +95,8 @@ def take_columns(X: Any, columns: Sequence[Any], *, where: str) -> tuple[Any, An
     if is_frame(X):
         frame = nw.from_native(X, eager_only=True)
         _check_named(columns, frame.columns, where=where)
-        return nw.to_native(frame.drop(list(columns))), nw.to_native(frame.select(list(columns)))
+        rest = [c for c in frame.columns if c not in columns]
+        return _select(frame, rest), _select(frame, columns)
     array = np.asarray(X)
     if array.ndim != 2:
         raise InvalidInputError(
@@ -110,10 +105,31 @@ def take_columns(X: Any, columns: Sequence[Any], *, where: str) -> tuple[Any, An
         )
     _check_named(columns, range(array.shape[1]), where=where)
     picked = array[:, list(columns)]
-    rest = np.delete(array, list(columns), axis=1)
-    if rest.dtype == object:
-        rest = _as_numbers(rest, where=where)
-    return rest, picked
+    others = np.delete(array, list(columns), axis=1)
+    return (_as_numbers(others, where=where) if others.dtype == object else others), picked
+
+
+def check_matrix(X: Any, *, where: str) -> None:
+    """Raise unless ``X`` is dense and 2-D; its values are not looked at."""
+    if sparse.issparse(X):
+        raise SparseInputError(
+            f"`X` passed to `{where}` must be dense, got a sparse matrix. Steering mixes "
+            "columns and would fill it: reduce it first with "
+            "`sklearn.decomposition.TruncatedSVD`."
+        )
+    if is_frame(X):
+        return
+    n_dimensions = len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
+    if n_dimensions != 2:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must be 2-D, got {n_dimensions} dimension(s). Reshape your "
+            "data: `X.reshape(-1, 1)` for one feature, `X.reshape(1, -1)` for one row."
+        )
+
+
+def _select(frame: Any, columns: Sequence[Any]) -> Any:
+    # by expression: pandas columns may be named by integers, which narwhals takes for rows
+    return nw.to_native(frame.select(*[nw.col(c) for c in columns]))
 
 
 def _as_numbers(array: NDArray[Any], *, where: str) -> NDArray[np.float64]:

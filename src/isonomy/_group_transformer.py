@@ -6,9 +6,10 @@ group columns out, checks every argument, and gives the caller's own kind back.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -16,45 +17,12 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isonomy._frames import Table, is_frame, read_table, take_columns
-from isonomy._validation import check_choice, check_labels, check_sample_weight
-from isonomy.errors import GroupsRequiredError, InvalidInputError, UnknownGroupError
-from isonomy.groups import GroupCodes, MissingValues, encode_groups
+from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, resolve_groups
+from isonomy._validation import check_labels, check_sample_weight
+from isonomy.errors import InvalidInputError
+from isonomy.groups import GroupCodes
 
 __all__ = ["GroupAwareTransformer", "MissingGroups", "UnknownGroup", "resolve_groups"]
-
-MissingGroups = Literal["raise", "single", "own_group"]
-UnknownGroup = Literal["error", "identity"]
-
-UNKNOWN = -1
-"""The code of a row whose group ``fit`` never saw."""
-
-
-def resolve_groups(
-    sensitive_features: Any,
-    *,
-    n_samples: int,
-    missing_groups: MissingGroups,
-    where: str,
-) -> GroupCodes:
-    """Return the groups of a training set under the ``missing_groups`` rule."""
-    check_choice("missing_groups", missing_groups, ("raise", "single", "own_group"), where=where)
-    if sensitive_features is None:
-        if missing_groups == "single":
-            return GroupCodes(("all",), np.zeros(n_samples, dtype=np.intp))
-        raise GroupsRequiredError(
-            f"`sensitive_features` passed to `{where}` must hold one group a row, got None. "
-            "Pass it (inside a Pipeline: enable metadata routing or prefix it with the "
-            'step\'s name), name `group_columns` of X, or set `missing_groups="single"`.'
-        )
-    missing: MissingValues = "own_group" if missing_groups == "own_group" else "raise"
-    found = encode_groups(sensitive_features, n_samples=n_samples, missing=missing, where=where)
-    if len(found.labels) < 2 and missing_groups != "single":
-        raise InvalidInputError(
-            f"`sensitive_features` passed to `{where}` must hold at least 2 groups, got only "
-            f"{found.labels[0]!r}. With one group there is nothing to equalise; set "
-            '`missing_groups="single"` to let the rows pass unchanged.'
-        )
-    return found
 
 
 class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -179,7 +147,15 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         return np.asarray(self._output_columns, dtype=object)
 
     def _read_training(
-        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any, *, where: str, reset: bool
+        self,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        sample_weight: Any,
+        *,
+        where: str,
+        reset: bool,
+        min_groups: int = 2,
     ) -> tuple[Table, NDArray[Any] | None, GroupCodes, NDArray[np.float64] | None]:
         rest, found = self._split(X, sensitive_features, where=where, fitting=True)
         table = self._read(X, rest, where=where, reset=reset)
@@ -188,7 +164,11 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         if y is not None or self._requires_y:
             labels = check_labels(y, where=where, n_samples=n)
         groups = resolve_groups(
-            found, n_samples=n, missing_groups=self.missing_groups, where=where
+            found,
+            n_samples=n,
+            missing_groups=self.missing_groups,
+            min_groups=min_groups,
+            where=where,
         )
         return table, labels, groups, check_sample_weight(sample_weight, n, where=where)
 
@@ -202,7 +182,9 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
                 f"`{where}` got both `sensitive_features` and `group_columns`; give one."
             )
         if not fitting and not self._uses_groups_at_transform() and is_frame(X):
-            present = [c for c in self.group_columns if c in X.columns]
+            # a pyarrow table's own `columns` are its data, not its names
+            known = nw.from_native(X, eager_only=True).columns
+            present = [c for c in self.group_columns if c in known]
             return (take_columns(X, present, where=where)[0] if present else X), None
         return take_columns(X, self.group_columns, where=where)
 
@@ -214,10 +196,7 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
             self.untouched_columns_ = list(table.untouched)
             self._output_columns = list(table.column_names)
             return table
-        without_groups = rest is not X or not self.group_columns
-        if without_groups and _n_columns(X) == self.n_features_in_:
-            validate_data(self, X=X, reset=False, skip_check_array=True)
-        elif list(table.column_names) != self._output_columns and not self.group_columns:
+        if not self.group_columns or _n_columns(X) == self.n_features_in_:
             validate_data(self, X=X, reset=False, skip_check_array=True)
         if list(table.names) != self.steered_columns_ and table.frame is not None:
             raise InvalidInputError(
@@ -233,33 +212,14 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         return table
 
     def _codes(self, found: Any, n_samples: int, *, where: str) -> NDArray[np.intp]:
-        if found is None:
-            if len(self.groups_) == 1:
-                return np.zeros(n_samples, dtype=np.intp)
-            raise GroupsRequiredError(
-                f"`sensitive_features` passed to `{where}` must hold one group a row because "
-                "this transformer was fitted to use the group of every row, got None. Pass "
-                "it, name `group_columns` of X, or fit a group-blind transformer."
-            )
-        missing: MissingValues = "own_group" if self.missing_groups == "own_group" else "raise"
-        groups = encode_groups(found, n_samples=n_samples, missing=missing, where=where)
-        return self._match(groups, where=where)
-
-    def _match(self, groups: GroupCodes, *, where: str) -> NDArray[np.intp]:
-        position: dict[Hashable, int] = {g: i for i, g in enumerate(self.groups_)}
-        if len(self.groups_) == 1 and self.missing_groups == "single":
-            position = dict.fromkeys(groups.labels, 0)
-        unknown = [g for g in groups.labels if g not in position]
-        if unknown and self.unknown_group == "error":
-            raise UnknownGroupError(
-                f"`sensitive_features` passed to `{where}` must hold groups seen in `fit` "
-                f"({', '.join(map(str, self.groups_))}), got also "
-                f"{', '.join(map(str, unknown))}. Refit with them, or set "
-                '`unknown_group="identity"` to leave their rows as they are.'
-            )
-        table = np.array([position.get(g, UNKNOWN) for g in groups.labels], dtype=np.intp)
-        matched: NDArray[np.intp] = table[groups.codes]
-        return matched
+        return match_groups(
+            found,
+            self.groups_,
+            n_samples=n_samples,
+            missing_groups=self.missing_groups,
+            unknown_group=self.unknown_group,
+            where=where,
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

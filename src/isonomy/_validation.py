@@ -6,12 +6,14 @@ what to try.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
@@ -20,6 +22,7 @@ from isonomy.errors import InvalidInputError
 __all__ = [
     "as_column",
     "check_choice",
+    "check_count",
     "check_labels",
     "check_random_state",
     "check_real",
@@ -61,6 +64,12 @@ def check_labels(
     labels = as_column(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected by `{where}`; its "
+            "only column is used.",
+            DataConversionWarning,
+            stacklevel=3,
+        )
     if labels.ndim != 1:
         raise InvalidInputError(
             f"`{name}` passed to `{where}` must be 1-D, one label a row, got shape "
@@ -130,9 +139,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any], *, where: str)
     """Raise unless ``value`` is one of ``choices``."""
     if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         shown = ", ".join(repr(c) for c in choices)
-        raise InvalidInputError(
-            f"`{name}` of `{where}` must be one of {shown}, got {value!r}."
-        )
+        raise InvalidInputError(f"`{name}` of `{where}` must be one of {shown}, got {value!r}.")
 
 
 def check_real(
@@ -151,3 +158,12 @@ def check_real(
             f"`{name}` of `{where}` must lie in [{low:g}, {high:g}], got {value!r}."
         )
     return float(value)
+
+
+def check_count(name: str, value: Any, *, where: str, low: int = 1) -> int:
+    """Return ``value`` as an int that is at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise InvalidInputError(
+            f"`{name}` of `{where}` must be a whole number of at least {low}, got {value!r}."
+        )
+    return int(value)

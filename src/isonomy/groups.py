@@ -14,7 +14,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isonomy._validation import check_labels, check_sample_weight, check_same_length
+from isonomy._validation import check_labels, check_same_length, check_sample_weight
 from isonomy.errors import EmptyCellError, InvalidInputError, MissingGroupValuesError
 
 __all__ = [
@@ -45,6 +45,14 @@ class GroupCodes:
     def counts(self) -> NDArray[np.intp]:
         """Rows in each group, ``(n_groups,)``."""
         return np.bincount(self.codes, minlength=len(self.labels))
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The group of every row by name, ``(n_samples,)``."""
+        uniform = len({type(label) for label in self.labels}) == 1
+        table = np.empty(len(self.labels), dtype=object)
+        table[:] = self.labels
+        return (np.array(table.tolist()) if uniform else table)[self.codes]
 
 
 @dataclass(frozen=True)
@@ -128,11 +136,9 @@ def find_cells(
     shape = (len(classes), len(found.labels))
     codes = y_codes * shape[1] + found.codes
     n_rows = np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
-    if weight is None:
-        counts = n_rows.astype(np.float64)
-    else:
-        counts = np.bincount(codes, weights=weight, minlength=shape[0] * shape[1]).reshape(shape)
-    return Cells(classes, found.labels, y_codes, found.codes, counts, n_rows)
+    rows = np.ones(len(codes)) if weight is None else weight
+    counts = np.asarray(np.bincount(codes, weights=rows, minlength=n_rows.size), dtype=np.float64)
+    return Cells(classes, found.labels, y_codes, found.codes, counts.reshape(shape), n_rows)
 
 
 def check_no_empty_cell(cells: Cells, *, where: str) -> None:
@@ -189,10 +195,13 @@ def kamiran_calders_weights(
     array([0.75, 0.75, 1.5 , 0.5 ])
     """
     where = "kamiran_calders_weights"
-    cells = find_cells(y, sensitive_features, sample_weight=sample_weight, missing=missing, where=where)
+    cells = find_cells(
+        y, sensitive_features, sample_weight=sample_weight, missing=missing, where=where
+    )
     weight = check_sample_weight(sample_weight, len(cells.y_codes), where=where)
     factor = cell_factors(cells.counts)[cells.y_codes, cells.group_codes]
-    return factor if weight is None else factor * weight
+    weighed: NDArray[np.float64] = factor if weight is None else factor * weight
+    return weighed
 
 
 def cell_factors(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -207,7 +216,9 @@ def _columns(sensitive_features: Any, *, where: str) -> list[NDArray[Any]]:
         raise InvalidInputError(
             f"`sensitive_features` passed to `{where}` must hold one group a row, got None."
         )
-    native = nw.from_native(sensitive_features, eager_only=True, allow_series=True, pass_through=True)
+    native = nw.from_native(
+        sensitive_features, eager_only=True, allow_series=True, pass_through=True
+    )
     if isinstance(native, nw.DataFrame):
         if not native.columns:
             raise InvalidInputError(
@@ -240,7 +251,7 @@ def _encode_column(column: NDArray[Any], *, missing: MissingValues, where: str) 
         raise MissingGroupValuesError(
             f"`sensitive_features` passed to `{where}` must have a value in every row, got "
             f"{n_missing} missing of {len(column)}. Drop those rows, or keep them as a group "
-            "of their own with `missing_groups=\"own_group\"`."
+            'of their own with `missing_groups="own_group"`.'
         )
     labels, codes = _unique(column[~absent])
     full = np.full(len(column), len(labels), dtype=np.intp)
@@ -257,7 +268,7 @@ def _encode_column(column: NDArray[Any], *, missing: MissingValues, where: str) 
 
 def _missing_mask(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind == "f":
-        return np.isnan(column)
+        return np.asarray(np.isnan(column))
     if column.dtype.kind == "O":
         return np.fromiter((_is_missing(v) for v in column.tolist()), bool, len(column))
     return np.zeros(len(column), dtype=bool)

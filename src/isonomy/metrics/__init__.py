@@ -1,1 +1,40 @@
-"""Placeholder; see ARCHITECTURE."""
+"""The judge: rates, gaps, intervals and tests. It shares no code with what it judges."""
+
+from isonomy.metrics._counts import ConfusionCounts, confusion_counts
+from isonomy.metrics.differences import (
+    demographic_parity_difference,
+    equal_opportunity_difference,
+    equalized_odds_difference,
+)
+from isonomy.metrics.disparities import GroupMetric, by_group
+from isonomy.metrics.gaps import ClassGaps, rms_tpr_gap, tpr_gap
+from isonomy.metrics.intervals import (
+    clopper_pearson_interval,
+    newcombe_interval,
+    wilson_interval,
+)
+from isonomy.metrics.rates import RateTable, group_rates
+from isonomy.metrics.scorers import GroupScorer, make_group_scorer
+from isonomy.metrics.scores import Calibration, calibration
+
+__all__ = [
+    "Calibration",
+    "ClassGaps",
+    "ConfusionCounts",
+    "GroupMetric",
+    "GroupScorer",
+    "RateTable",
+    "by_group",
+    "calibration",
+    "clopper_pearson_interval",
+    "confusion_counts",
+    "demographic_parity_difference",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+    "group_rates",
+    "make_group_scorer",
+    "newcombe_interval",
+    "rms_tpr_gap",
+    "tpr_gap",
+    "wilson_interval",
+]

@@ -1,1 +1,23 @@
-"""Placeholder; see ARCHITECTURE."""
+"""One result in, one page out: HTML, Markdown or JSON.
+
+>>> from isonomy.report import load_result, render
+>>> page = render(load_result("report.json"))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from isonomy.report._formats import render_html, render_json, render_markdown
+from isonomy.report._plots import plot_audit
+from isonomy.report._render import FORMATS, render
+from isonomy.report._results import dump_result, load_result
+
+__all__ = [
+    "FORMATS",
+    "dump_result",
+    "load_result",
+    "plot_audit",
+    "render",
+    "render_html",
+    "render_json",
+    "render_markdown",
+]

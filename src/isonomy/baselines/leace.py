@@ -1,0 +1,150 @@
+"""Erase, with the least squared change of rows, all that is linear about the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy._group_transformer import GroupAwareTransformer, MissingGroups, UnknownGroup
+from isonomy._validation import check_choice
+from isonomy.baselines._factor import Factor
+from isonomy.baselines._group_moments import group_moments
+from isonomy.distributions import AffineMap, CellMoments
+from isonomy.distributions._linalg import correlation, rank_tolerance
+from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage, shrink
+from isonomy.errors import InvalidInputError
+from isonomy.groups import GroupCodes
+
+__all__ = ["LEACE"]
+
+Floats = NDArray[np.float64]
+
+
+class LEACE(GroupAwareTransformer):
+    """Make the means of all groups equal by one map that never asks for a row's group.
+
+    Parameters
+    ----------
+    method : "leace" or "orth"
+        Least squared change of the rows among all affine maps, or the orthogonal
+        projection away from the mean differences. Both erase; the second depends on
+        the units of the columns and changes rows more.
+    shrinkage : None, "oas" or a number in [0, 1]
+        Shrink the covariance that says which change is small (method "leace"). The
+        erasure stays complete; useful with fewer rows than columns.
+    missing_groups, unknown_group, group_columns
+        As in :class:`MeanMatching`. At ``transform`` group columns are dropped and
+        their values not looked at.
+
+    Attributes
+    ----------
+    map_ : AffineMap
+        Of low rank, factored.
+    rank_ : int
+        Dimensions erased, at most the number of groups minus 1.
+    groups_ : list of group labels
+
+    Notes
+    -----
+    With mean m, total covariance S, cross-covariance C of the columns with the one-hot
+    groups (labels are always made one-hot: integers are names here, not sizes), any W
+    with ``W S W' = I`` on the range of S, and U an orthonormal basis of ``W C``::
+
+        x -> x - W^+ U U' W (x - m)
+
+    The rank of ``W C`` is decided in whitened units, relative to the floating type, the
+    size and to 1, the largest value that a correlation can have: neither a small group
+    nor a small unit is overlooked. After the map no linear probe does better than the
+    group shares on the rows of ``fit``. Source: Belrose et al., LEACE: perfect linear
+    concept erasure in closed form (NeurIPS 2023), theorem 4.2.
+
+    What it does not promise: that a non-linear probe fails (the covariances of the
+    groups stay different), that means are equal within a label, or fair decisions.
+
+    Examples
+    --------
+    >>> X = [[0.0, 0.0], [0.0, 1.0], [4.0, 0.0], [4.0, 1.0]]
+    >>> eraser = LEACE().fit(X, sensitive_features=[0, 0, 1, 1])
+    >>> eraser.transform(X).round(6), eraser.rank_
+    (array([[2., 0.],
+           [2., 1.],
+           [2., 0.],
+           [2., 1.]]), 1)
+    """
+
+    _requires_y = False
+
+    def __init__(
+        self,
+        *,
+        method: Literal["leace", "orth"] = "leace",
+        shrinkage: Shrinkage = None,
+        missing_groups: MissingGroups = "raise",
+        unknown_group: UnknownGroup = "error",
+        group_columns: Sequence[Any] | None = None,
+    ) -> None:
+        self.method = method
+        self.shrinkage = shrinkage
+        self.missing_groups = missing_groups
+        self.unknown_group = unknown_group
+        self.group_columns = group_columns
+
+    def _uses_groups_at_transform(self) -> bool:
+        return False
+
+    def _fit_values(
+        self,
+        values: NDArray[Any],
+        y: NDArray[Any] | None,
+        groups: GroupCodes,
+        sample_weight: Floats | None,
+    ) -> None:
+        check_choice("method", self.method, ("leace", "orth"), where="LEACE")
+        intensity = check_shrinkage(self.shrinkage, where="LEACE")
+        d = values.shape[1]
+        self.map_, self.rank_ = AffineMap.identity(d), 0
+        if len(groups.labels) == 1:
+            return
+        moments = group_moments(values, groups, sample_weight, kind="pooled", where="LEACE.fit")
+        left, right = _erasure(moments, self.method, intensity)
+        self.rank_ = left.shape[1]
+        if self.rank_ == d:
+            raise InvalidInputError(
+                f"`LEACE.fit` would erase all {d} dimension(s) of `X`: the means of "
+                f"{len(groups.labels)} groups span them, and nothing would be left. Pass more "
+                "columns or fewer groups, or use `MeanMatching`, which needs the group of "
+                "every row."
+            )
+        self.map_ = AffineMap.low_rank(-left, right, left @ (right.T @ moments.total_mean()))
+
+    def _transform_values(
+        self, values: NDArray[Any], codes: NDArray[np.intp] | None
+    ) -> NDArray[Any]:
+        return self.map_.apply(values)
+
+
+def _erasure(moments: CellMoments, method: str, intensity: Shrinkage) -> tuple[Floats, Floats]:
+    """Return (left, right), both (d, rank), of the projection ``left right'`` to remove."""
+    mean = moments.total_mean()
+    count = moments.counts[:, 0]
+    # C's columns over sqrt(share): the same span, and in whitened units at most 1 long
+    between = ((moments.means[:, 0, :] - mean) * np.sqrt(count / count.sum())[:, None]).T
+    total = moments.total_covariance()
+    scaled, scale = correlation(total)
+    factor = Factor.of(shrink(scaled, float(count.sum()), intensity))
+    rounding = np.finfo(np.float64).eps * (1.0 + np.abs(mean) / scale)
+    whitened = factor.divide(np.column_stack([between / scale[:, None], rounding]))
+    vectors, sizes, _ = np.linalg.svd(whitened[:, :-1], full_matrices=False)
+    # rounding of the means, whitened like the means themselves, is not a difference
+    zero = max(rank_tolerance([1.0], size=len(mean)), 10.0 * float(np.linalg.norm(whitened[:, -1])))
+    rank = min(int((sizes > zero).sum()), len(count) - 1)
+    if method == "orth":
+        lengths = np.linalg.norm(between, axis=0)
+        basis = np.linalg.svd(between / np.where(lengths > 0, lengths, 1.0), full_matrices=False)[0]
+        return basis[:, :rank], basis[:, :rank]
+    kept = vectors[:, :rank]
+    left = scale[:, None] * (factor.root @ kept)
+    return left, factor.divide_transposed(kept) / scale[:, None]

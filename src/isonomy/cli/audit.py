@@ -1,0 +1,90 @@
+"""``isonomy audit``: judge the predictions in a file, by group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isonomy.cli import options
+from isonomy.cli._audit_file import audit_table
+from isonomy.cli._audit_summary import print_audit
+from isonomy.cli._criteria import parse_criterion
+from isonomy.cli._outputs import write_report
+from isonomy.cli.exits import CRITERION, complain
+from isonomy.cli.printing import print_json, print_lines
+from isonomy.cli.progress import show_progress
+from isonomy.cli.tables import read_table
+
+__all__ = ["audit"]
+
+
+def audit(
+    file: options.DataFile,
+    label: Annotated[str, typer.Option(metavar="COL", help="Column of the true class.")],
+    prediction: Annotated[str, typer.Option(metavar="COL", help="Column of the predicted class.")],
+    group: options.Groups,
+    score: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of the positive class's probability."),
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Repeat the disparities within each value; repeatable."),
+    ] = None,
+    pos_label: Annotated[
+        str | None, typer.Option(metavar="V", help="Audit this class against all others.")
+    ] = None,
+    min_cell: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Withhold or pool groups with fewer rows.")
+    ] = 10,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PATH", help="Report: FILE.html, or a folder."),
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CRITERION", help="Exit 1 if 'rms_tpr_gap>0.05' holds; repeatable."),
+    ] = None,
+    missing_groups: options.MissingGroups = "raise",
+    random_state: options.RandomState = 0,
+    encoding: options.Encoding = "utf-8",
+    delimiter: options.Delimiter = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Judge a classifier's predictions, by group.
+
+    FILE holds one row a person: the true class, the predicted class, and groups. Prints the
+    rates of every group and the gaps between groups, with intervals.
+    """
+    criteria = [parse_criterion(text) for text in fail_if or ()]
+    with show_progress(quiet=quiet) as report_progress:
+        report_progress("reading", 0, 2)
+        table = read_table(file, encoding=encoding, delimiter=delimiter)
+        report_progress("auditing", 1, 2)
+        result = audit_table(
+            table,
+            label=label,
+            prediction=prediction,
+            groups=group,
+            score=score,
+            control=control or (),
+            pos_label=pos_label,
+            missing_groups=missing_groups,
+            min_cell=min_cell,
+            random_state=random_state,
+        ).to_dict()
+        failed = [sentence for c in criteria if (sentence := c.judge(result))]
+        page = write_report(result, output) if output else None
+    if as_json:
+        print_json(result)
+    else:
+        print_audit(result, name=str(file))
+        print_lines([f"Report: {page}"] if page else [])
+    for sentence in failed:
+        complain(sentence)
+    if failed:
+        raise typer.Exit(CRITERION)

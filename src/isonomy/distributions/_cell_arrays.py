@@ -1,0 +1,126 @@
+"""The stacked, read-only arrays behind a joint law, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy.distributions.lognormal import LogNormal
+from isonomy.distributions.normal import GaussianFamily, Normal
+
+__all__ = ["KINDS", "Cell", "CellArrays", "Family"]
+
+Cell = tuple[Hashable, Hashable]
+Family = Literal["normal", "lognormal"]
+
+KINDS: dict[str, type[GaussianFamily]] = {"normal": Normal, "lognormal": LogNormal}
+
+
+class CellArrays:
+    """Means (K, G, d), covariances and their factors (K, G, d, d), priors (K, G)."""
+
+    __slots__ = ("_lowers", "classes", "covariances", "family", "groups", "means", "prior")
+
+    classes: tuple[Hashable, ...]
+    groups: tuple[Hashable, ...]
+    family: Family
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    _lowers: NDArray[np.float64]
+
+    def _set(
+        self,
+        means: NDArray[np.float64],
+        covariances: NDArray[np.float64],
+        prior: NDArray[np.float64],
+        classes: tuple[Hashable, ...],
+        groups: tuple[Hashable, ...],
+        family: Family,
+        lowers: NDArray[np.float64],
+    ) -> None:
+        arrays = {"means": means, "covariances": covariances, "prior": prior, "_lowers": lowers}
+        for name, array in arrays.items():
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        for name, value in (("classes", classes), ("groups", groups), ("family", family)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, CellArrays):
+            return NotImplemented
+        mine, theirs = ((j.classes, j.groups, j.family, j.n_features) for j in (self, other))
+        return mine == theirs and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("means", "covariances", "prior")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.classes, self.groups, self.family, self.means.tobytes()))
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(classes={self.classes!r}, groups={self.groups!r}, "
+            f"n_features={self.n_features}, family={self.family!r})"
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of variables, d."""
+        return int(self.means.shape[-1])
+
+    @property
+    def cells(self) -> dict[Cell, GaussianFamily]:
+        """The law of X in every cell, by (label, group)."""
+        kind = KINDS[self.family]
+        return {
+            (label, group): kind._trusted(
+                self.means[y, a], self.covariances[y, a], self._lowers[y, a]
+            )
+            for y, label in enumerate(self.classes)
+            for a, group in enumerate(self.groups)
+        }
+
+    @property
+    def priors(self) -> dict[Cell, float]:
+        """The probability of every cell, by (label, group)."""
+        return {
+            (label, group): float(self.prior[y, a])
+            for y, label in enumerate(self.classes)
+            for a, group in enumerate(self.groups)
+        }
+
+    @property
+    def class_prior(self) -> NDArray[np.float64]:
+        """P(Y = y), ``(K,)``."""
+        prior: NDArray[np.float64] = self.prior.sum(axis=1)
+        return prior
+
+    @property
+    def group_prior(self) -> NDArray[np.float64]:
+        """P(A = a), ``(G,)``."""
+        prior: NDArray[np.float64] = self.prior.sum(axis=0)
+        return prior
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether all labels of a group share one covariance, to rounding.
+
+        Entries may differ by the square root of the machine's epsilon, relative to the
+        two standard deviations: divergences change by its square, below rounding.
+        """
+        if len(self.classes) == 1 or self.covariances.strides[0] == 0:
+            return True
+        first = self.covariances[0]
+        scale = np.sqrt(np.diagonal(first, axis1=-2, axis2=-1))
+        bound = np.sqrt(np.finfo(np.float64).eps) * scale[:, :, None] * scale[:, None, :]
+        return all(bool((np.abs(s - first) <= bound).all()) for s in self.covariances[1:])

@@ -1,0 +1,332 @@
+"""Affine maps x -> matrix @ x + offset, dense or identity plus low rank."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import lu_factor, lu_solve
+
+from isonomy.distributions._linalg import rank_tolerance
+from isonomy.distributions.normal import GaussianFamily, as_rows
+from isonomy.errors import InvalidInputError, SingularCovarianceError
+
+__all__ = ["AffineMap"]
+
+Law = TypeVar("Law", bound=GaussianFamily)
+
+_BLOCK_VALUES = 1 << 20
+"""Rows are mapped in blocks of about this many numbers (8 MiB of float64)."""
+
+Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class AffineMap:
+    """The map x -> matrix @ x + offset of R^d into itself, immutable.
+
+    Parameters
+    ----------
+    matrix : (d, d)
+    offset : (d,)
+
+    Attributes
+    ----------
+    factors : (U, V) or None
+        Both (d, r), where the map is kept as ``x + U (V' x) + offset``.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes disagree or a value is not finite.
+
+    Notes
+    -----
+    Laws: ``f.compose(g).apply(X)`` equals ``f.apply(g.apply(X))``;
+    ``f.inverse().compose(f)`` is the identity; both to rounding.
+
+    Examples
+    --------
+    >>> f = AffineMap([[2.0, 0.0], [0.0, 1.0]], [1.0, 0.0])
+    >>> f.apply([[1.0, 1.0]])
+    array([[3., 1.]])
+    >>> f.inverse().apply([[3.0, 1.0]])
+    array([[1., 1.]])
+    """
+
+    __slots__ = ("_matrix", "factors", "offset")
+
+    offset: NDArray[np.float64]
+    factors: Factors | None
+    _matrix: NDArray[np.float64] | None
+
+    def __init__(self, matrix: ArrayLike, offset: ArrayLike) -> None:
+        b = _finite("offset", offset, 1)
+        m = _finite("matrix", matrix, 2)
+        if m.shape != (len(b), len(b)):
+            raise InvalidInputError(
+                f"`matrix` of `AffineMap` must have shape ({len(b)}, {len(b)}) to match "
+                f"`offset`, got {m.shape}."
+            )
+        self._set(b, matrix=m)
+
+    def _set(
+        self,
+        offset: NDArray[np.float64],
+        *,
+        matrix: NDArray[np.float64] | None = None,
+        factors: Factors | None = None,
+    ) -> None:
+        for array in (offset, matrix, *(factors or ())):
+            if array is not None:
+                array.flags.writeable = False
+        object.__setattr__(self, "offset", offset)
+        object.__setattr__(self, "_matrix", matrix)
+        object.__setattr__(self, "factors", factors)
+
+    @classmethod
+    def _trusted(
+        cls,
+        offset: NDArray[np.float64],
+        *,
+        matrix: NDArray[np.float64] | None = None,
+        factors: Factors | None = None,
+    ) -> Self:
+        new = object.__new__(cls)
+        new._set(offset, matrix=matrix, factors=factors)
+        return new
+
+    @classmethod
+    def low_rank(cls, U: ArrayLike, V: ArrayLike, b: ArrayLike) -> Self:
+        """Return the map ``x -> x + U (V' x) + b``, kept factored.
+
+        Parameters
+        ----------
+        U, V : (d, r)
+        b : (d,)
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes disagree or a value is not finite.
+
+        Examples
+        --------
+        >>> f = AffineMap.low_rank([[1.0], [0.0]], [[0.0], [2.0]], [0.0, 0.0])
+        >>> f.matrix
+        array([[1., 2.],
+               [0., 1.]])
+        """
+        offset = _finite("b", b, 1)
+        left, right = _finite("U", U, 2), _finite("V", V, 2)
+        if left.shape != right.shape or len(left) != len(offset):
+            raise InvalidInputError(
+                "`U` and `V` of `AffineMap.low_rank` must both have shape "
+                f"({len(offset)}, r) to match `b`, got {left.shape} and {right.shape}."
+            )
+        return cls._trusted(offset, factors=(left, right))
+
+    @classmethod
+    def identity(cls, d: int) -> Self:
+        """Return the map that leaves all of R^d in place, with factors of rank 0."""
+        return cls._trusted(np.zeros(d), factors=(np.zeros((d, 0)), np.zeros((d, 0))))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("AffineMap is immutable; build a new one.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("AffineMap is immutable; build a new one.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.factors is not None:
+            return type(self).low_rank, (*self.factors, self.offset)
+        return type(self), (self.matrix, self.offset)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AffineMap):
+            return NotImplemented
+        return np.array_equal(self.offset, other.offset) and np.array_equal(
+            self.matrix, other.matrix
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.offset.tobytes(), self.matrix.tobytes()))
+
+    def __repr__(self) -> str:
+        if self.factors is not None and self.factors[0].shape[1] < self.n_features:
+            return f"AffineMap(n_features={self.n_features}, rank={self.factors[0].shape[1]})"
+        if self.n_features > 4:
+            return f"AffineMap(n_features={self.n_features})"
+        return f"AffineMap(matrix={self.matrix.tolist()}, offset={self.offset.tolist()})"
+
+    @property
+    def n_features(self) -> int:
+        """Number of variables, d."""
+        return len(self.offset)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The linear part, ``(d, d)``; built from the factors on first use."""
+        if self._matrix is None:
+            assert self.factors is not None
+            left, right = self.factors
+            dense = np.eye(self.n_features) + left @ right.T
+            dense.flags.writeable = False
+            object.__setattr__(self, "_matrix", dense)
+        assert self._matrix is not None
+        return self._matrix
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every point stays exactly where it is."""
+        if self.offset.any():
+            return False
+        if self.factors is not None and self.factors[0].shape[1] == 0:
+            return True
+        return np.array_equal(self.matrix, np.eye(self.n_features))
+
+    def apply(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the image of every row.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+            Left as it is.
+
+        Returns
+        -------
+        (n_samples, n_features) array
+            In the caller's dtype if that is float32 or float64, else float64. Computed
+            in float64, by blocks of rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If the number of columns is wrong.
+
+        Examples
+        --------
+        >>> AffineMap.identity(2).apply(np.ones((1, 2), dtype=np.float32)).dtype
+        dtype('float32')
+        """
+        rows = as_rows(X, self.n_features, where="AffineMap.apply")
+        dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        out: NDArray[Any] = np.empty(rows.shape, dtype=dtype)
+        step = max(1, _BLOCK_VALUES // self.n_features)
+        for start in range(0, len(rows), step):
+            block = np.asarray(rows[start : start + step], dtype=np.float64)
+            out[start : start + step] = self._linear_rows(block) + self.offset
+        return out
+
+    def _linear_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.factors is not None:
+            left, right = self.factors
+            return rows + (rows @ right) @ left.T
+        return rows @ self.matrix.T
+
+    def compose(self, other: AffineMap) -> AffineMap:
+        """Return ``self`` after ``other``: x -> self(other(x)).
+
+        Two low-rank maps give a low-rank map, whose rank is the sum of the ranks as
+        long as that is below d.
+
+        Examples
+        --------
+        >>> double, shift = AffineMap([[2.0]], [0.0]), AffineMap([[1.0]], [3.0])
+        >>> double.compose(shift).apply([[1.0]])
+        array([[8.]])
+        """
+        if not isinstance(other, AffineMap) or other.n_features != self.n_features:
+            raise InvalidInputError(
+                f"`other` of `AffineMap.compose` must be an AffineMap of {self.n_features} "
+                f"features, got {other!r}."
+            )
+        offset = self._linear_rows(other.offset[None, :])[0] + self.offset
+        if self.factors is not None and other.factors is not None:
+            (u1, v1), (u2, v2) = self.factors, other.factors
+            if u1.shape[1] + u2.shape[1] < self.n_features:
+                left = np.hstack([u1, u2 + u1 @ (v1.T @ u2)])
+                return AffineMap._trusted(offset, factors=(left, np.hstack([v1, v2])))
+        # columns of the other matrix are rows of its transpose
+        matrix = self._linear_rows(other.matrix.T).T
+        return AffineMap._trusted(offset, matrix=np.ascontiguousarray(matrix))
+
+    def inverse(self) -> AffineMap:
+        """Return the map that undoes this one.
+
+        Raises
+        ------
+        SingularCovarianceError
+            If the matrix is singular at ``rank_tolerance``, rows and columns scaled first.
+
+        Notes
+        -----
+        Low rank by Woodbury: ``(I + U V')^-1 = I - U (I + V' U)^-1 V'``.
+
+        Examples
+        --------
+        >>> AffineMap([[4.0]], [1.0]).inverse()
+        AffineMap(matrix=[[0.25]], offset=[-0.25])
+        """
+        if self.factors is not None and self.factors[0].shape[1] < self.n_features:
+            left, right = self.factors
+            core = np.eye(left.shape[1]) + right.T @ left
+            _check_invertible(core, size=self.n_features)
+            turned: NDArray[np.float64] = -np.linalg.solve(core.T, left.T).T
+            factors = (turned, right.copy())
+            undone = AffineMap._trusted(np.zeros(self.n_features), factors=factors)
+            offset = -undone._linear_rows(self.offset[None, :])[0]
+            return AffineMap._trusted(offset, factors=factors)
+        _check_invertible(self.matrix, size=self.n_features)
+        inverse = lu_solve(lu_factor(self.matrix), np.eye(self.n_features))
+        return AffineMap._trusted(-inverse @ self.offset, matrix=inverse)
+
+    def push(self, normal: Law) -> Law:
+        """Return the law of the image of a random point.
+
+        Parameters
+        ----------
+        normal : Normal or LogNormal
+            For a LogNormal the map acts on ln X.
+
+        Raises
+        ------
+        SingularCovarianceError
+            If the map is singular, so that the image has no density.
+
+        Examples
+        --------
+        >>> from isonomy.distributions import Normal
+        >>> AffineMap([[2.0]], [1.0]).push(Normal([3.0], [[1.0]]))
+        Normal(mean=[7.0], covariance=[[4.0]])
+        """
+        if not isinstance(normal, GaussianFamily) or normal.n_features != self.n_features:
+            raise InvalidInputError(
+                f"`normal` of `AffineMap.push` must be a Normal or LogNormal of "
+                f"{self.n_features} features, got {normal!r}."
+            )
+        return normal._affine_image(self.matrix, self.offset)
+
+
+def _finite(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float64]:
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != ndim or not np.isfinite(array).all():
+        raise InvalidInputError(
+            f"`{name}` of `AffineMap` must be a finite {ndim}-D array, got shape {array.shape}"
+            f"{'' if np.isfinite(array).all() else ' with NaN or infinity'}."
+        )
+    return array
+
+
+def _check_invertible(matrix: NDArray[np.float64], *, size: int) -> None:
+    """Raise unless the matrix has full rank once rows and columns have size 1."""
+    rows = np.abs(matrix).max(axis=1, keepdims=True, initial=0.0)
+    scaled = matrix / np.where(rows > 0, rows, 1.0)
+    columns = np.abs(scaled).max(axis=0, keepdims=True, initial=0.0)
+    values = np.linalg.svd(scaled / np.where(columns > 0, columns, 1.0), compute_uv=False)
+    n_zero = int((values <= rank_tolerance(values, size=size)).sum())
+    if n_zero:
+        raise SingularCovarianceError(
+            f"`AffineMap.inverse` needs a map of full rank, got a matrix that loses {n_zero} "
+            f"of {size} dimension(s). A map that erases directions cannot be undone."
+        )

@@ -1,0 +1,174 @@
+"""Checks what `nearest_ideal` was asked for, and turns names into indices."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from isonomy._validation import check_choice
+from isonomy.distributions import JointDistribution
+from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
+from isonomy.ideal._cells import Array, CellArrays, Direction
+from isonomy.ideal._priors import Priors, is_factorised, label_dependence
+
+__all__ = ["MapFamily", "Request", "check_request"]
+
+MapFamily = Literal["affine", "symmetric", "diagonal"]
+
+_WHERE = "nearest_ideal"
+_OFF_DIAGONAL = 1e-12
+"""A correlation of this size is rounding, not a departure from diagonal covariances."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A checked request: cells, who moves, which family of maps and covariances."""
+
+    cells: CellArrays
+    movers: tuple[int, ...]
+    reference: int
+    direction: Direction
+    priors: Priors
+    family: Literal["tied", "diagonal"]
+
+    @property
+    def all_move(self) -> bool:
+        """Whether no group stays."""
+        return len(self.movers) == self.cells.means.shape[1]
+
+
+def check_request(
+    joint: Any,
+    *,
+    moves: Any,
+    reference: Hashable | None,
+    direction: Any,
+    priors: Any,
+    map_family: Any,
+) -> Request:
+    """Return the request in indices, or raise saying which argument cannot be used."""
+    if not isinstance(joint, JointDistribution):
+        raise InvalidInputError(
+            f"`joint` passed to `{_WHERE}` must be a JointDistribution, got "
+            f"{type(joint).__name__}. Fit one with `JointDistribution.fit(X, y, "
+            "sensitive_features=...)`."
+        )
+    check_choice("direction", direction, ("information", "moment"), where=_WHERE)
+    check_choice("priors", priors, ("reweigh", "reference", "joint", "keep"), where=_WHERE)
+    check_choice("map_family", map_family, ("affine", "symmetric", "diagonal"), where=_WHERE)
+    _check_sizes(joint)
+    prior = np.asarray(joint.prior, dtype=np.float64)
+    movers = _check_moves(moves, joint.groups)
+    chosen = _check_reference(reference, movers, prior, joint.groups)
+    if priors == "keep" and not is_factorised(prior):
+        raise NotIdealError(
+            f"`priors` of `{_WHERE}` may be 'keep' only where label and group are independent, "
+            f"got P(label | group) differing by up to {label_dependence(prior):.3g} between "
+            "groups. Use priors='reweigh'."
+        )
+    family = _family(joint, map_family, movers, direction)
+    covariances = np.asarray(joint.covariances, dtype=np.float64)
+    if family == "tied":
+        covariances = covariances[:1]
+    cells = CellArrays(np.asarray(joint.means, dtype=np.float64), covariances, prior)
+    return Request(cells, movers, chosen, direction, priors, family)
+
+
+def _check_sizes(joint: JointDistribution) -> None:
+    if len(joint.groups) < 2 or len(joint.classes) < 2:
+        raise InvalidInputError(
+            f"`joint` passed to `{_WHERE}` must have at least 2 classes and 2 groups, got "
+            f"{len(joint.classes)} and {len(joint.groups)}: there is nothing to make equal."
+        )
+
+
+def _check_moves(moves: Any, groups: Sequence[Hashable]) -> tuple[int, ...]:
+    if isinstance(moves, str) and moves == "all":
+        return tuple(range(len(groups)))
+    known = list(groups)
+    single = isinstance(moves, str) or not isinstance(moves, Sequence | set | frozenset | np.ndarray)
+    named = [moves] if single or _is_group(moves, known) else list(moves)
+    if not named:
+        raise InvalidInputError(
+            f"`moves` of `{_WHERE}` must be 'all' or name at least one group, got none."
+        )
+    unknown = [name for name in named if not _is_group(name, known)]
+    if unknown:
+        raise InvalidInputError(
+            f"`moves` of `{_WHERE}` must be 'all' or groups of the distribution "
+            f"({', '.join(map(repr, known))}), got {', '.join(map(repr, unknown))}."
+        )
+    return tuple(sorted({known.index(name) for name in named}))
+
+
+def _is_group(name: Any, groups: list[Hashable]) -> bool:
+    return isinstance(name, Hashable) and name in groups
+
+
+def _check_reference(
+    reference: Hashable | None, movers: tuple[int, ...], prior: Array, groups: Sequence[Hashable]
+) -> int:
+    all_move = len(movers) == len(groups)
+    allowed = [a for a in range(len(groups)) if all_move or a not in movers]
+    if reference is None:
+        share = prior.sum(axis=0)
+        return max(allowed, key=lambda a: share[a])
+    known = list(groups)
+    if not _is_group(reference, known):
+        raise InvalidInputError(
+            f"`reference` of `{_WHERE}` must be a group of the distribution "
+            f"({', '.join(map(repr, known))}) or None, got {reference!r}."
+        )
+    chosen = known.index(reference)
+    if chosen not in allowed:
+        raise InvalidInputError(
+            f"`reference` of `{_WHERE}` must be a group that stays, got {reference!r}, which is "
+            "also in `moves`. Take it out of `moves`, or name a staying group "
+            f"({', '.join(repr(known[a]) for a in allowed)})."
+        )
+    return chosen
+
+
+def _family(
+    joint: JointDistribution,
+    map_family: MapFamily,
+    movers: tuple[int, ...],
+    direction: Direction,
+) -> Literal["tied", "diagonal"]:
+    if map_family == "symmetric":
+        raise UnsupportedProgrammeError(
+            f"`map_family` of `{_WHERE}` may not be 'symmetric' yet: use 'affine' with a "
+            "distribution fitted with covariance='tied', or 'diagonal' with covariance='diagonal'."
+        )
+    if map_family == "diagonal":
+        worst = _largest_correlation(np.asarray(joint.covariances))
+        if worst > _OFF_DIAGONAL:
+            raise InvalidInputError(
+                f"`joint` passed to `{_WHERE}` must have diagonal covariances for "
+                f"map_family='diagonal', got correlations up to {worst:.3g}. Fit it with "
+                "covariance='diagonal', or use map_family='affine' with covariance='tied'."
+            )
+        return "diagonal"
+    if joint.n_features == 1:
+        # K = 2 tied: the profile of the tied solver is proved to find the global optimum
+        proved = joint.is_tied and len(joint.classes) == 2 and direction == "information"
+        return "tied" if proved and len(movers) == len(joint.groups) else "diagonal"
+    if not joint.is_tied:
+        raise UnsupportedProgrammeError(
+            f"`joint` passed to `{_WHERE}` has covariances that differ between the classes of a "
+            "group, which is not built yet for several features: fit it with "
+            "covariance='tied', or with covariance='diagonal' and ask for map_family='diagonal'."
+        )
+    return "tied"
+
+
+def _largest_correlation(covariances: Array) -> float:
+    if covariances.shape[-1] == 1:
+        return 0.0
+    scale = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    correlations = np.abs(covariances / scale[..., None] / scale[..., None, :])
+    off = ~np.eye(covariances.shape[-1], dtype=bool)
+    return float(correlations[..., off].max())

@@ -1,0 +1,184 @@
+"""Is a distribution ideal? Tested by the exact characterisations of theory.md section 2.
+
+Each compares what an affine change of a group's coordinates cannot alter. Conditions
+on one reference class are never used: they can hold for one choice and fail for another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+
+from isonomy._validation import check_real
+from isonomy.distributions import JointDistribution
+from isonomy.errors import InvalidInputError
+from isonomy.ideal._alignment import alignment_residual
+from isonomy.ideal._cells import Array
+from isonomy.ideal._priors import label_dependence
+from isonomy.ideal._tied import class_coordinates
+
+__all__ = ["ideal_violation", "is_ideal", "rounding_tolerance"]
+
+_LARGEST_TOLERANCE = 1e-6
+"""However badly conditioned the covariances, a violation above this is never called rounding."""
+
+
+def is_ideal(joint: JointDistribution, tol: float | None = None) -> bool:
+    """Return whether ``joint`` is ideal, within a tolerance.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    tol : float, optional
+        Largest :func:`ideal_violation` that counts as none. Default: what rounding can
+        cause, ``1000 d eps c (1 + m^2)``, at most 1e-6, with d = n_features, eps =
+        2^-52, c the largest condition number of a cell's correlation matrix and m the
+        largest distance of a class mean from its group's first, in standard deviations.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InvalidInputError
+        If ``joint`` is no JointDistribution, or ``tol`` is negative.
+
+    Notes
+    -----
+    True means: for every cost matrix the Bayes classifier that knows the group has equal
+    selection rates, and equal rates of every (true, predicted) pair, in all groups. That
+    speaks of this distribution, not of data that only resemble it.
+    """
+    violation = ideal_violation(joint)
+    if tol is None:
+        return violation <= rounding_tolerance(joint)
+    return violation <= check_real("tol", tol, where="is_ideal", low=0.0)
+
+
+def ideal_violation(joint: JointDistribution) -> float:
+    """Return how far ``joint`` is from satisfying the characterisation that applies.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+
+    Returns
+    -------
+    float
+        At least 0, without unit; 0 (to rounding) if ``joint`` is ideal. The largest of
+        its components, over all pairs of groups.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``joint`` is no JointDistribution.
+
+    Notes
+    -----
+    Always: max |P(y | a) - P(y | a')|. Besides, relative to 1 + the largest value compared:
+
+    * one variable: differences of ln(sigma_y / sigma_0) and of (mu_y - mu_0) / sigma_0, the
+      latter up to one sign a pair of groups;
+    * covariances tied within each group: differences of the entries of the Gram matrix
+      ``(mu_y - mu_0)' S_a^-1 (mu_z - mu_0)``;
+    * two classes: differences of the ordered ln eigenvalues of ``S_0a^-1 S_1a``, and the
+      area between the two step functions that give, for each l, the squared whitened mean
+      difference in the eigenspaces up to l (clustered eigenvalues do no harm: mass that
+      moves within a cluster moves by the cluster's width only), and their totals;
+    * otherwise: what is left after the best affine map found between the groups' cells.
+      Only there the test is sufficient alone: 0 proves that the distribution is ideal, more
+      does not prove that it is not.
+
+    For LogNormal cells the same on log X. Source: theory.md section 2.
+    """
+    if not isinstance(joint, JointDistribution):
+        raise InvalidInputError(
+            f"`joint` passed to `ideal_violation` must be a JointDistribution, got "
+            f"{type(joint).__name__}. Fit one with `JointDistribution.fit`."
+        )
+    prior = np.asarray(joint.prior, dtype=np.float64)
+    means = np.asarray(joint.means, dtype=np.float64)
+    covs = np.asarray(joint.covariances, dtype=np.float64)
+    worst = label_dependence(prior)
+    if len(joint.groups) < 2 or len(joint.classes) < 2:
+        return worst
+    return max(worst, _shape_violation(joint, means, covs))
+
+
+def _shape_violation(joint: JointDistribution, means: Array, covs: Array) -> float:
+    n_classes, n_groups, d = means.shape
+    if d == 1:
+        return _univariate(means[:, :, 0], covs[:, :, 0, 0])
+    if joint.is_tied:
+        return _tied(means, covs[0])
+    if n_classes == 2:
+        spectra = [_spectrum(means[:, a], covs[:, a]) for a in range(n_groups)]
+        return _largest_over_pairs(_spectral_distance, spectra)
+    cells = [(means[:, a], covs[:, a]) for a in range(n_groups)]
+    return _largest_over_pairs(lambda p, q: alignment_residual(*p, *q), cells)
+
+
+def _largest_over_pairs(distance: Any, items: list[Any]) -> float:
+    pairs = [(p, q) for i, p in enumerate(items) for q in items[i + 1 :]]
+    return max(float(distance(p, q)) for p, q in pairs)
+
+
+def _relative(a: Array, b: Array) -> float:
+    """Return max |a - b| / (1 + max |a|, |b|)."""
+    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return float(np.abs(a - b).max(initial=0.0) / (1.0 + size))
+
+
+def _univariate(means: Array, variances: Array) -> float:
+    log_ratio = 0.5 * np.log(variances / variances[0])
+    far = (means - means[0]) / np.sqrt(variances[0])
+
+    def distance(a: int, b: int) -> float:
+        either = min(_relative(far[:, a], s * far[:, b]) for s in (1.0, -1.0))
+        return max(_relative(log_ratio[:, a], log_ratio[:, b]), either)
+
+    return _largest_over_pairs(distance, list(range(means.shape[1])))
+
+
+def _tied(means: Array, covs: Array) -> float:
+    grams = []
+    for a in range(means.shape[1]):
+        points = class_coordinates(means[:, a], covs[a])
+        grams.append(points @ points.T)
+    return _largest_over_pairs(_relative, grams)
+
+
+def _spectrum(means: Array, covs: Array) -> tuple[Array, Array]:
+    """Return ln eigenvalues of S_0^-1 S_1, rising, and the squared mean difference in each."""
+    values, vectors = eigh(covs[1], covs[0])
+    return np.log(values), (vectors.T @ (means[1] - means[0])) ** 2
+
+
+def _spectral_distance(p: tuple[Array, Array], q: tuple[Array, Array]) -> float:
+    (places_p, mass_p), (places_q, mass_q) = p, q
+    total_p, total_q = mass_p.sum(), mass_q.sum()
+    size = 1.0 + max(total_p, total_q)
+    places = np.concatenate([places_p, places_q])
+    order = np.argsort(places, kind="stable")
+    steps = np.concatenate([mass_p, -mass_q])[order]
+    area = np.abs(np.cumsum(steps)[:-1]) @ np.diff(places[order])
+    # the totals alone differ beyond the last place, where the area does not look
+    return max(
+        _relative(places_p, places_q), float(area / size), float(abs(total_p - total_q) / size)
+    )
+
+
+def rounding_tolerance(joint: JointDistribution) -> float:
+    """Return the default tolerance of :func:`is_ideal`."""
+    means, covs = np.asarray(joint.means), np.asarray(joint.covariances)
+    scale = np.sqrt(np.diagonal(covs, axis1=-2, axis2=-1))
+    unique = covs[:1] if joint.is_tied else covs
+    unit = scale[: len(unique)]
+    correlations = unique / unit[..., None] / unit[..., None, :]
+    condition = float(np.linalg.cond(correlations).max())
+    far = float((np.abs(means - means[:1]) / scale).max())
+    grown = 1000.0 * joint.n_features * np.finfo(np.float64).eps * condition * (1.0 + far**2)
+    return min(grown, _LARGEST_TOLERANCE)

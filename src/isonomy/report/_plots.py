@@ -1,0 +1,67 @@
+"""``plot_audit``: one chart of an audit as a Matplotlib figure, for notebooks and papers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from isonomy._validation import check_choice
+from isonomy.errors import InvalidInputError
+from isonomy.report._audit_page import group_rate_charts
+from isonomy.report._document import Block, Chart, Fold
+from isonomy.report._rates import gap_section, rates_section
+from isonomy.report._results import as_plain, check_result
+from isonomy.report._words import clean_result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PlotKind", "plot_audit"]
+
+PlotKind = Literal["class_gaps", "rates", "groups"]
+
+
+def plot_audit(result: Mapping[str, Any], kind: PlotKind = "class_gaps") -> Figure:
+    """Return one chart of an audit.
+
+    Parameters
+    ----------
+    result : dict
+        What ``AuditResult.to_dict()`` returned.
+    kind : {"class_gaps", "rates", "groups"}
+        The TPR gap of every class (of the first group that is not the reference), the
+        rates of the first group, or accuracy by group.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not registered with pyplot: save it with ``figure.savefig(path)``.
+
+    Raises
+    ------
+    MissingExtraError
+        If Matplotlib is not installed.
+    InvalidInputError
+        If ``kind`` is unknown, or the audit holds too few rows for such a chart.
+    """
+    check_choice("kind", kind, ("class_gaps", "rates", "groups"), where="plot_audit")
+    audit = clean_result(as_plain(check_result(result)))
+    if kind == "groups":
+        charts: Sequence[Chart] = group_rate_charts(audit)
+    else:
+        section = gap_section if kind == "class_gaps" else rates_section
+        charts = list(_charts(section(None, audit, mark="blind").blocks))
+    if not charts:
+        raise InvalidInputError(
+            f"`result` passed to `plot_audit` must hold enough rows for the chart {kind!r}, but "
+            "all its numbers are undefined or withheld; see its `not_computed`."
+        )
+    return charts[0].draw("wide")
+
+
+def _charts(blocks: Sequence[Block]) -> Iterator[Chart]:
+    for block in blocks:
+        if isinstance(block, Chart):
+            yield block
+        elif isinstance(block, Fold):
+            yield from _charts(block.blocks)

@@ -1,0 +1,5 @@
+"""tmp."""
+
+
+def certify_blind(*a):
+    return None

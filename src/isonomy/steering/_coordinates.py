@@ -1,0 +1,112 @@
+"""The coordinates in which a steerer solves: full rank, unit-free, as few as it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy.distributions import AffineMap, CellMoments
+from isonomy.distributions._linalg import constant_columns, correlation, rank_tolerance
+from isonomy.errors import InvalidInputError
+
+__all__ = ["Coordinates", "Subspace", "whitening"]
+
+Floats = NDArray[np.float64]
+Subspace = Literal["full", "discriminant"]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """z = ahead' (x - centre), and the way back: x changes by ``back`` times the change of z.
+
+    ``ahead`` and ``back`` are (n_features, r) with ``ahead' back`` the identity, so a
+    map of z moves x within the span of ``back`` and leaves the rest of x as it is.
+    """
+
+    centre: Floats
+    ahead: Floats
+    back: Floats
+
+    @property
+    def n_dimensions(self) -> int:
+        """How many coordinates there are."""
+        return int(self.ahead.shape[1])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether x can be recovered from z alone."""
+        return self.n_dimensions == len(self.centre)
+
+    @classmethod
+    def of(
+        cls, moments: CellMoments, law: Floats, *, subspace: Subspace, axis_aligned: bool
+    ) -> Self:
+        """Choose coordinates from moments under the cell weights ``law`` (K, G)."""
+        centre = moments.total_mean()
+        if axis_aligned:
+            return cls._aligned(moments, centre)
+        if subspace == "discriminant":
+            return cls._discriminant(moments, law, centre)
+        ahead, back = whitening(moments.total_covariance(), centre)
+        return cls(centre, ahead, back)
+
+    @classmethod
+    def _aligned(cls, moments: CellMoments, centre: Floats) -> Self:
+        within = np.einsum("ya,yad->d", moments.counts, np.nan_to_num(moments.covariances))
+        scale = np.sqrt(within / moments.counts.sum())
+        kept = np.flatnonzero(~constant_columns(scale**2, centre))
+        ahead, back = np.zeros((2, len(centre), len(kept)))
+        ahead[kept, np.arange(len(kept))] = 1 / scale[kept]
+        back[kept, np.arange(len(kept))] = scale[kept]
+        return cls(centre, ahead, back)
+
+    @classmethod
+    def _discriminant(cls, moments: CellMoments, law: Floats, centre: Floats) -> Self:
+        """Keep the at most K - 1 directions in which the reweighed class means differ."""
+        ahead, back = whitening(moments.within_covariance(), centre)
+        prior = law.sum(axis=1)
+        means = np.einsum("ya,yad->yd", law, np.nan_to_num(moments.means)) / prior[:, None]
+        whitened = (means - prior @ means / prior.sum()) @ ahead * np.sqrt(prior)[:, None]
+        _, strengths, directions = np.linalg.svd(whitened, full_matrices=False)
+        kept = directions[strengths > rank_tolerance(strengths)].T
+        if kept.shape[1] == 0:
+            raise InvalidInputError(
+                '`subspace="discriminant"` of `IdealSteerer` needs classes whose means differ, '
+                'got equal class means. Use `subspace="full"`.'
+            )
+        return cls(centre, ahead @ kept, back @ kept)
+
+    def lift(self, inner: AffineMap) -> AffineMap:
+        """Return the map of x that moves z by ``inner`` and nothing else."""
+        change = inner.matrix - np.eye(self.n_dimensions)
+        left = self.back @ change
+        offset = self.back @ inner.offset - left @ (self.ahead.T @ self.centre)
+        if 2 * self.n_dimensions < len(self.centre):
+            return AffineMap.low_rank(left, self.ahead, offset)
+        return AffineMap(np.eye(len(self.centre)) + left @ self.ahead.T, offset)
+
+
+def whitening(covariance: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """Return (ahead, back): ``ahead' S ahead`` = I on the range of S, ``ahead' back`` = I.
+
+    Rank is decided on the correlation matrix, so that units do not matter; constant
+    columns are outside the range.
+    """
+    varying = ~constant_columns(np.diagonal(covariance), mean)
+    if not varying.any():
+        raise InvalidInputError(
+            "`X` passed to `IdealSteerer.fit` must have a column that varies, got only "
+            "constant columns. There is nothing to steer."
+        )
+    matrix, scale = correlation(covariance[np.ix_(varying, varying)])
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > rank_tolerance(values)
+    roots = np.sqrt(values[kept])
+    ahead = np.zeros((len(mean), int(kept.sum())))
+    back = np.zeros_like(ahead)
+    ahead[varying] = vectors[:, kept] / roots / scale[:, None]
+    back[varying] = vectors[:, kept] * roots * scale[:, None]
+    return ahead, back

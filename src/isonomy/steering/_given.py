@@ -1,0 +1,183 @@
+"""One map per group: fit the cells in good coordinates, find the nearest ideal, lift back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy.distributions import AffineMap, CellMoments, JointDistribution
+from isonomy.distributions.shrinkage import shrink
+from isonomy.errors import EmptyCellError, SingularCovarianceError
+from isonomy.groups import cell_factors
+from isonomy.ideal import IdealSolution, nearest_ideal
+from isonomy.steering._coordinates import Coordinates, Subspace
+
+__all__ = ["GivenFit", "GivenSettings", "fit_given", "fitted_joint", "solve_given"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GivenSettings:
+    """What ``IdealSteerer`` passes on to ``nearest_ideal`` and to the fit of the cells."""
+
+    covariance: str
+    moves: Any
+    reference: Any
+    direction: Any
+    priors: Any
+    map_family: Any
+    subspace: Subspace
+    shrinkage: Any
+    random_state: Any
+
+
+@dataclass(frozen=True)
+class GivenFit:
+    """Maps of the rows of every group in X's own coordinates, with the solution behind."""
+
+    maps: dict[Hashable, AffineMap]
+    solution: IdealSolution
+    coordinates: Coordinates
+
+
+def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> GivenFit:
+    """Solve from moments alone, and lift the maps to X's own coordinates."""
+    solution, coordinates = solve_given(moments, settings, where=where)
+    maps = {group: coordinates.lift(inner) for group, inner in solution.maps.items()}
+    if coordinates.is_full:
+        solution = in_features(solution, coordinates)
+    return GivenFit(maps, solution, coordinates)
+
+
+def solve_given(
+    moments: CellMoments, settings: GivenSettings, *, where: str
+) -> tuple[IdealSolution, Coordinates]:
+    """Return the nearest ideal distribution in the coordinates that are returned with it.
+
+    Raises
+    ------
+    EmptyCellError
+        If a (label, group) pair has no weight.
+    SingularCovarianceError
+        If a covariance is singular and ``shrinkage`` is off.
+    """
+    check_cells(moments, where=where)
+    law = moments.counts * cell_factors(moments.counts)
+    diagonal = settings.covariance == "diagonal"
+    coordinates = Coordinates.of(
+        moments, law / law.sum(), subspace=settings.subspace, axis_aligned=diagonal
+    )
+    joint = fitted_joint(moments, coordinates, settings.shrinkage, where=where)
+    by_column = diagonal and settings.map_family == "affine"
+    solution = nearest_ideal(
+        joint,
+        moves=settings.moves,
+        reference=settings.reference,
+        direction=settings.direction,
+        priors=settings.priors,
+        map_family="diagonal" if by_column else settings.map_family,
+        random_state=settings.random_state,
+    )
+    return solution, coordinates
+
+
+def check_cells(moments: CellMoments, *, where: str) -> None:
+    """Raise :class:`EmptyCellError` naming the cells without rows."""
+    empty = np.argwhere(moments.counts <= 0)
+    if len(empty):
+        shown = ", ".join(
+            f"(label {moments.classes[y]!s}, group {moments.groups[a]!s})" for y, a in empty[:5]
+        )
+        raise EmptyCellError(
+            f"`{where}` needs rows in every (label, group) cell, got none in {len(empty)} of "
+            f"{moments.counts.size}: {shown}. Pool rare labels or groups, drop them, or use "
+            '`groups="blind"`.'
+        )
+
+
+def fitted_joint(
+    moments: CellMoments, coordinates: Coordinates, shrinkage: Any, *, where: str
+) -> JointDistribution:
+    """Return the fitted normal cells in the steerer's coordinates."""
+    means = (moments.means - coordinates.centre) @ coordinates.ahead
+    covariances = _cell_covariances(moments, coordinates, shrinkage, where=where)
+    prior = moments.counts / moments.counts.sum()
+    return JointDistribution.from_arrays(
+        means, covariances, prior, moments.classes, moments.groups, "normal"
+    )
+
+
+def _cell_covariances(
+    moments: CellMoments, coordinates: Coordinates, shrinkage: Any, *, where: str
+) -> Floats:
+    n_classes, n_groups = moments.counts.shape
+    ahead, found = coordinates.ahead, moments.covariances
+    if moments.covariance == "diagonal":
+        variances = np.einsum("yad,di->yai", found, ahead**2)
+        return np.asarray(variances[..., None] * np.eye(ahead.shape[1]))
+    if moments.covariance == "tied":
+        rows = moments.n_rows.sum(axis=0) - n_classes
+        tied = [
+            _shrunk(ahead.T @ found[a] @ ahead, int(rows[a]), shrinkage, moments.groups[a], where)
+            for a in range(n_groups)
+        ]
+        return np.broadcast_to(np.stack(tied), (n_classes, n_groups, *tied[0].shape)).copy()
+    free = [
+        [
+            _shrunk(
+                ahead.T @ found[y, a] @ ahead,
+                int(moments.n_rows[y, a]) - 1,
+                shrinkage,
+                (moments.classes[y], moments.groups[a]),
+                where,
+            )
+            for a in range(n_groups)
+        ]
+        for y in range(n_classes)
+    ]
+    return np.array(free)
+
+
+def _shrunk(covariance: Floats, n: int, shrinkage: Any, name: Any, where: str) -> Floats:
+    if shrinkage is None:
+        if n < len(covariance):
+            raise SingularCovarianceError(
+                f"`{where}` cannot estimate the covariance of {name!r}: {n} degrees of freedom "
+                f'for {len(covariance)} features. Set `shrinkage="oas"`, '
+                '`covariance="tied"` or `"diagonal"`, or reduce the features.'
+            )
+        return covariance
+    # The coordinates are white: shrink toward their identity, whatever the rotation.
+    shrunk: Floats = shrink(covariance, max(n, 1), shrinkage, scale=np.ones(len(covariance)))
+    return shrunk
+
+
+def in_features(solution: IdealSolution, coordinates: Coordinates) -> IdealSolution:
+    """Express a solution in X's own coordinates; KL and the rest do not change."""
+    out = AffineMap(coordinates.back, coordinates.centre)
+    into = out.inverse()
+    return replace(
+        solution,
+        source=push_joint(solution.source, out),
+        distribution=push_joint(solution.distribution, out),
+        canonical={label: out.push(cell) for label, cell in solution.canonical.items()},
+        maps={group: out.compose(inner).compose(into) for group, inner in solution.maps.items()},
+    )
+
+
+def push_joint(joint: JointDistribution, out: AffineMap) -> JointDistribution:
+    """Return the joint distribution of ``out(X)``, Y and A."""
+    matrix = out.matrix
+    return JointDistribution.from_arrays(
+        joint.means @ matrix.T + out.offset,
+        matrix @ joint.covariances @ matrix.T,
+        joint.prior,
+        joint.classes,
+        joint.groups,
+        "normal",
+    )

@@ -1,0 +1,162 @@
+"""Per-group class offsets: least loss of log-likelihood under a penalty on rate gaps.
+
+The decision for a row of group ``a`` with class scores ``s`` is the argmax of
+``s + b_a``. Rates are smoothed by a softmax at a falling temperature, so that
+the objective has a gradient; ties of the argmax go to the first class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+__all__ = ["OffsetFit", "OffsetProblem", "RateTerm", "solve_offsets"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RateTerm:
+    """One rate that the groups should share: P(predicted = ``predicted`` | ``rows``).
+
+    ``cell_weight`` (n_samples,) holds each row's share of its own group's rate (0
+    outside the term), ``group_weight`` (n_groups,) how much each group counts in the
+    common rate, and ``importance`` the term's share of the penalty.
+    """
+
+    predicted: int
+    cell_weight: Floats
+    group_weight: Floats
+    importance: float
+
+
+@dataclass(frozen=True)
+class OffsetProblem:
+    """Scores (n, K), labels, groups, row weights and the rates to be made equal."""
+
+    scores: Floats
+    y: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    weight: Floats
+    n_groups: int
+    terms: Sequence[RateTerm]
+
+
+@dataclass(frozen=True)
+class OffsetFit:
+    """Offsets (n_groups, n_classes) with what the solver says of them."""
+
+    offsets: Floats
+    converged: bool
+    n_iter: int
+    objective: float
+
+
+def solve_offsets(
+    problem: OffsetProblem,
+    *,
+    penalty: float,
+    temperatures: Sequence[float],
+    max_iter: int,
+) -> OffsetFit:
+    """Minimise loss plus penalty by L-BFGS, each temperature started from the last."""
+    n_classes = problem.scores.shape[1]
+    packed = _Packed.of(problem)
+    offsets = np.zeros(problem.n_groups * n_classes)
+    converged, n_iter, value = True, 0, np.inf
+    for temperature in temperatures:
+        found: Any = minimize(
+            packed.objective,
+            offsets,
+            args=(penalty, temperature),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 1e-10, "gtol": 1e-7},
+        )
+        offsets, value = found.x, float(found.fun)
+        converged, n_iter = bool(found.success), n_iter + int(found.nit)
+    table = offsets.reshape(problem.n_groups, n_classes)
+    # Adding one number to every class changes no decision: take the centred representative.
+    return OffsetFit(table - table.mean(axis=1, keepdims=True), converged, n_iter, value)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """The problem as sparse sums: every term's rows, laid end to end."""
+
+    problem: OffsetProblem
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    row_weight: Floats
+    slots: NDArray[np.intp]
+    group_weight: Floats
+    importance: Floats
+    members: tuple[NDArray[np.intp], ...]
+
+    @classmethod
+    def of(cls, problem: OffsetProblem) -> _Packed:
+        n_groups = problem.n_groups
+        rows, columns, weights, slots = [], [], [], []
+        for t, term in enumerate(problem.terms):
+            inside = np.flatnonzero(term.cell_weight)
+            rows.append(inside)
+            columns.append(np.full(len(inside), term.predicted, dtype=np.intp))
+            weights.append(term.cell_weight[inside])
+            slots.append(t * n_groups + problem.groups[inside])
+        return cls(
+            problem,
+            np.concatenate(rows),
+            np.concatenate(columns),
+            np.concatenate(weights),
+            np.concatenate(slots),
+            np.stack([t.group_weight for t in problem.terms]),
+            np.array([t.importance for t in problem.terms]),
+            tuple(np.flatnonzero(problem.groups == a) for a in range(n_groups)),
+        )
+
+    def rates(self, decisions: Floats) -> Floats:
+        """Return the rate of every term in every group, ``(n_terms, n_groups)``."""
+        shape = self.group_weight.shape
+        picked = self.row_weight * decisions[self.rows, self.columns]
+        total = np.bincount(self.slots, weights=picked, minlength=shape[0] * shape[1])
+        return np.asarray(total, dtype=np.float64).reshape(shape)
+
+    def objective(self, flat: Floats, penalty: float, temperature: float) -> tuple[float, Floats]:
+        """Return loss + penalty and its gradient in the flattened offsets."""
+        p = self.problem
+        offsets = flat.reshape(p.n_groups, -1)
+        shifted = p.scores + offsets[p.groups]
+        loss, slope = _log_loss(shifted, p.y, p.weight)
+        decisions = softmax(shifted / temperature, axis=1)
+        rates = self.rates(decisions)
+        share = self.group_weight
+        deviation = rates - (share * rates).sum(axis=1, keepdims=True)
+        gap = self.importance @ (share * deviation**2).sum(axis=1)
+        # d gap / d rate: the deviations' weighted sum is 0, so the common rate's part drops out
+        to_rate = 2 * self.importance[:, None] * share * deviation
+        to_decision = np.zeros_like(decisions)
+        np.add.at(
+            to_decision,
+            (self.rows, self.columns),
+            to_rate.reshape(-1)[self.slots] * self.row_weight,
+        )
+        inner = (to_decision * decisions).sum(axis=1, keepdims=True)
+        slope += penalty * decisions * (to_decision - inner) / temperature
+        gradient = np.stack([slope[members].sum(axis=0) for members in self.members])
+        return float(loss + penalty * gap), gradient.reshape(-1)
+
+
+def _log_loss(shifted: Floats, y: NDArray[np.intp], weight: Floats) -> tuple[float, Floats]:
+    """Return the weighted mean negative log-likelihood and its slope in the scores."""
+    log_p = log_softmax(shifted, axis=1)
+    rows = np.arange(len(y))
+    share = weight / weight.sum()
+    slope = np.exp(log_p) * share[:, None]
+    slope[rows, y] -= share
+    return float(-(share * log_p[rows, y]).sum()), slope

@@ -1,0 +1,139 @@
+"""Fit and apply the parts of a SteeredClassifier, whatever transformer it was given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing
+
+from isonomy._group_transformer import GroupAwareTransformer
+from isonomy._weighted_fit import fit_weighted
+from isonomy.steering._folds import cell_folds
+
+__all__ = [
+    "Recipe",
+    "Rows",
+    "class_scores",
+    "fit_parts",
+    "held_out_scores",
+    "splits_of",
+    "steered",
+    "uses_groups",
+]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows: ``groups`` are names or None, ``weight`` already reweighed or None."""
+
+    X: Any
+    y: NDArray[Any]
+    groups: NDArray[Any] | None
+    user_weight: NDArray[np.float64] | None
+    weight: NDArray[np.float64] | None
+
+    def take(self, index: NDArray[np.intp]) -> Rows:
+        """Return the rows at ``index``."""
+
+        def pick(values: Any) -> Any:
+            return None if values is None else values[index]
+
+        return Rows(
+            _safe_indexing(self.X, index),
+            self.y[index],
+            pick(self.groups),
+            pick(self.user_weight),
+            pick(self.weight),
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An unfitted steerer (None: rows stay) and an unfitted estimator."""
+
+    steerer: Any | None
+    estimator: Any
+
+
+def fit_parts(recipe: Recipe, rows: Rows, *, where: str) -> tuple[Any | None, Any]:
+    """Return the fitted steerer and the estimator fitted on the steered rows."""
+    steerer = None if recipe.steerer is None else clone(recipe.steerer)
+    if steerer is not None:
+        extra = {"sensitive_features": rows.groups, "sample_weight": rows.user_weight}
+        accepted = signature(steerer.fit).parameters
+        steerer.fit(
+            rows.X, rows.y, **{k: v for k, v in extra.items() if k in accepted and v is not None}
+        )
+    moved = steered(steerer, rows.X, rows.groups)
+    estimator = fit_weighted(clone(recipe.estimator), moved, rows.y, rows.weight, where=where)
+    return steerer, estimator
+
+
+def steered(steerer: Any | None, X: Any, groups: Any) -> Any:
+    """Return the rows as ``steerer`` leaves them, passing groups where it takes them."""
+    if steerer is None:
+        return X
+    if "sensitive_features" in signature(steerer.transform).parameters:
+        return steerer.transform(X, sensitive_features=groups)
+    return steerer.transform(X)
+
+
+def uses_groups(steerer: Any | None) -> bool:
+    """Whether the steerer needs to know the group of every row to move it."""
+    if steerer is None:
+        return False
+    if isinstance(steerer, GroupAwareTransformer):
+        return steerer._uses_groups_at_transform()
+    return "sensitive_features" in signature(steerer.transform).parameters
+
+
+def class_scores(estimator: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return class probabilities (n_samples, n_classes) over ``classes``.
+
+    Decision values become probabilities through the logistic or softmax function; a
+    class that ``estimator`` never saw has probability 0.
+    """
+    if hasattr(estimator, "predict_proba"):
+        found = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    else:
+        found = _from_decision(np.asarray(estimator.decision_function(X), dtype=np.float64))
+    scores = np.zeros((len(found), len(classes)))
+    scores[:, np.searchsorted(classes, estimator.classes_)] = found
+    return scores
+
+
+def _from_decision(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if values.ndim == 1:
+        positive = expit(values)
+        return np.column_stack([1 - positive, positive])
+    shifted = np.exp(values - values.max(axis=1, keepdims=True))
+    proba: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return proba
+
+
+def held_out_scores(
+    recipe: Recipe,
+    rows: Rows,
+    classes: NDArray[Any],
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    where: str,
+) -> NDArray[np.float64]:
+    """Fit on ``train`` and return the class probabilities of ``test``."""
+    part = rows.take(test)
+    steerer, estimator = fit_parts(recipe, rows.take(train), where=where)
+    return class_scores(estimator, steered(steerer, part.X, part.groups), classes)
+
+
+def splits_of(cv: Any, cells: NDArray[np.intp], *, random_state: Any, where: str) -> list[Any]:
+    """Return the folds: an integer means folds stratified by cell, else a splitter's own."""
+    if isinstance(cv, int | np.integer):
+        return list(cell_folds(cells, int(cv), random_state=random_state, where=where))
+    return list(check_cv(cv, cells, classifier=True).split(np.zeros((len(cells), 1)), cells))

@@ -1,0 +1,223 @@
+"""How many directions to erase: the fewest that held-out rows cannot tell from the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.utils.parallel import Parallel, delayed
+
+from isonomy.distributions import CellMoments
+from isonomy.groups import cell_factors
+from isonomy.steering._blind import (
+    BlindDirections,
+    blind_directions,
+    within_class_differences,
+)
+from isonomy.steering._folds import cell_folds
+
+__all__ = ["RankCurve", "candidate_ranks", "choose_rank"]
+
+Floats = NDArray[np.float64]
+
+N_FOLDS = 3
+"""Folds on which a number of directions is judged."""
+
+
+@dataclass(frozen=True)
+class RankCurve:
+    """Held-out gap and accuracy of a linear head after erasing each number of directions.
+
+    ``mean_square_gap`` is the noise-corrected, precision-weighted mean square of the
+    TPR gaps (may be negative), ``standard_error`` its standard error were the gap 0.
+    """
+
+    ranks: NDArray[np.intp]
+    mean_square_gap: Floats
+    standard_error: float
+    accuracy: Floats
+    chosen: int
+
+
+def candidate_ranks(n_directions: int, n_dimensions: int) -> NDArray[np.intp]:
+    """Return 0, 1, 2, 3, 4, 6, 8, 12, 16, ... up to what leaves one dimension at least."""
+    top = min(n_directions, n_dimensions - 1)
+    grid = [0, 1, 2, 3, 4]
+    step = 6
+    while step < top:
+        grid += [step, step * 4 // 3]
+        step *= 2
+    return np.unique([r for r in [*grid, top] if r <= top]).astype(np.intp)
+
+
+def choose_rank(
+    values: NDArray[Any],
+    y: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    weight: Floats | None,
+    *,
+    n_groups: int,
+    cell_shrinkage: float,
+    accuracy_tolerance: float,
+    n_jobs: int | None,
+    random_state: Any,
+) -> RankCurve:
+    """Cross-validate the number of erased directions with a linear discriminant head.
+
+    Each fold fits moments, directions and a reweighed discriminant on its training
+    part. The smallest rank whose corrected gap is within one standard error of the
+    best is chosen, among those that lose at most ``accuracy_tolerance``.
+    """
+    ranks = _shared_ranks(values, y, groups, weight, n_groups, cell_shrinkage)
+    if len(ranks) == 1:
+        return RankCurve(ranks, np.zeros(1), 0.0, np.full(1, np.nan), int(ranks[0]))
+    splits = cell_folds(
+        y * n_groups + groups, N_FOLDS, random_state=random_state, where="IdealSteerer.fit"
+    )
+    run = delayed(_held_out_hits)
+    parts = Parallel(n_jobs=n_jobs)(
+        run(values, y, groups, weight, n_groups, cell_shrinkage, train, test, ranks)
+        for train, test in splits
+    )
+    hits = np.zeros((len(ranks), len(values)), dtype=bool)
+    for (_, test), part in zip(splits, parts, strict=True):
+        hits[:, test] = part
+    return _decide(ranks, hits, y, groups, weight, n_groups, accuracy_tolerance)
+
+
+def _shared_ranks(
+    values: NDArray[Any],
+    y: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    weight: Floats | None,
+    n_groups: int,
+    cell_shrinkage: float,
+) -> NDArray[np.intp]:
+    moments = fit_moments(values, y, groups, weight, n_groups)
+    found = directions_of(moments, cell_shrinkage)
+    return candidate_ranks(found.n_directions, found.n_dimensions)
+
+
+def fit_moments(
+    values: NDArray[Any],
+    y: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    weight: Floats | None,
+    n_groups: int,
+) -> CellMoments:
+    """Return tied moments of coded rows; every group is known even when absent."""
+    moments = CellMoments(
+        values.shape[1],
+        covariance="tied",
+        classes=list(range(int(y.max()) + 1)),
+        groups=list(range(n_groups)),
+    )
+    return moments.update(values, y, sensitive_features=groups, sample_weight=weight)
+
+
+def directions_of(moments: CellMoments, cell_shrinkage: float) -> BlindDirections:
+    """Return the erasable directions of some moments."""
+    differences = within_class_differences(
+        moments.counts, moments.means, cell_shrinkage=cell_shrinkage
+    )
+    return blind_directions(moments.total_mean(), moments.total_covariance(), differences)
+
+
+def _held_out_hits(
+    values: NDArray[Any],
+    y: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    weight: Floats | None,
+    n_groups: int,
+    cell_shrinkage: float,
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    ranks: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    part = None if weight is None else weight[train]
+    moments = fit_moments(values[train], y[train], groups[train], part, n_groups)
+    found = directions_of(moments, cell_shrinkage)
+    z = (values[test].astype(np.float64) - found.mean) @ found.whiten
+    hits = np.zeros((len(ranks), len(test)), dtype=bool)
+    for i, rank in enumerate(ranks):
+        u = found.directions[:, : min(int(rank), found.n_directions)]
+        weights, bias = _discriminant(moments, found, u)
+        scores = (z - (z @ u) @ u.T) @ weights + bias
+        hits[i] = scores.argmax(axis=1) == y[test]
+    return hits
+
+
+def _discriminant(moments: CellMoments, found: BlindDirections, u: Floats) -> tuple[Floats, Floats]:
+    """Fit a reweighed linear discriminant on the erased, whitened coordinates."""
+    law = moments.counts * cell_factors(moments.counts)
+    prior = law.sum(axis=1)
+    centred = (np.nan_to_num(moments.means) - found.mean) @ found.whiten
+    centred -= (centred @ u) @ u.T
+    share = law / np.where(prior > 0, prior, 1.0)[:, None]
+    class_means = np.einsum("ya,yar->yr", share, centred)
+    within = found.whiten.T @ moments.within_covariance() @ found.whiten
+    keep = np.eye(len(within)) - u @ u.T
+    # The erased directions are constant: a unit ridge there makes the matrix invertible.
+    matrix = keep @ within @ keep + u @ u.T + RIDGE * np.eye(len(within))
+    weights = cho_solve(cho_factor(matrix), class_means.T)
+    bias = np.log(np.clip(prior / prior.sum(), TINY, None)) - 0.5 * np.einsum(
+        "yr,ry->y", class_means, weights
+    )
+    return weights, bias
+
+
+RIDGE = 1e-6
+"""Against a within-class covariance that is singular in whitened coordinates (whose unit is 1)."""
+
+TINY = 1e-300
+"""Keeps the logarithm finite for a class without rows in the training part."""
+
+
+def _decide(
+    ranks: NDArray[np.intp],
+    hits: NDArray[np.bool_],
+    y: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    weight: Floats | None,
+    n_groups: int,
+    accuracy_tolerance: float,
+) -> RankCurve:
+    rows = np.ones(len(y)) if weight is None else weight
+    accuracy = (hits * rows).sum(axis=1) / rows.sum()
+    found = [_mean_square_gap(h, y, groups, n_groups) for h in hits]
+    gap = np.array([f[0] for f in found])
+    error = float(found[0][1])
+    allowed = np.flatnonzero(accuracy >= accuracy[0] - accuracy_tolerance)
+    best = gap[allowed].min()
+    chosen = allowed[np.flatnonzero(gap[allowed] <= best + error)[0]]
+    return RankCurve(ranks, gap, error, accuracy, int(ranks[chosen]))
+
+
+def _mean_square_gap(
+    hits: NDArray[np.bool_], y: NDArray[np.intp], groups: NDArray[np.intp], n_groups: int
+) -> tuple[float, float]:
+    """Return the corrected, precision-weighted mean square TPR gap and its error at 0.
+
+    With more than two groups: the sum over pairs, which is smooth in the rates.
+    """
+    size = n_groups * (int(y.max()) + 1)
+    codes = y * n_groups + groups
+    n = np.bincount(codes, minlength=size).reshape(-1, n_groups).astype(np.float64)
+    right = np.bincount(codes, weights=hits, minlength=size).reshape(-1, n_groups)
+    total, variance = 0.0, 0.0
+    for a in range(n_groups):
+        for b in range(a + 1, n_groups):
+            ok = (n[:, a] > 1) & (n[:, b] > 1)
+            if not ok.any():
+                continue
+            na, nb = n[ok, a], n[ok, b]
+            pa, pb = right[ok, a] / na, right[ok, b] / nb
+            noise = pa * (1 - pa) / (na - 1) + pb * (1 - pb) / (nb - 1)
+            w = na * nb / (na + nb)
+            w /= w.sum()
+            total += float(w @ ((pa - pb) ** 2 - noise))
+            variance += float(2 * (w**2) @ noise**2)
+    return total, float(np.sqrt(variance))

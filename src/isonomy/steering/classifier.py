@@ -1,0 +1,344 @@
+"""SteeredClassifier: steer, reweigh, fit, calibrate, as one scikit-learn classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from isonomy._frames import check_matrix, is_frame, take_columns
+from isonomy._group_codes import MissingGroups, resolve_groups
+from isonomy._validation import check_labels, check_sample_weight
+from isonomy.errors import GroupsRequiredError, InvalidInputError
+from isonomy.groups import GroupCodes, kamiran_calders_weights
+from isonomy.steering._explain import RowExplanations
+from isonomy.steering._parts import (
+    Recipe,
+    Rows,
+    class_scores,
+    fit_parts,
+    held_out_scores,
+    splits_of,
+    steered,
+    uses_groups,
+)
+from isonomy.steering.calibration import GapCalibrator
+from isonomy.steering.ideal import IdealSteerer
+
+__all__ = ["SteeredClassifier"]
+
+
+def _has_scores(self: Any) -> bool:
+    estimator = getattr(self, "estimator_", self.estimator)
+    return hasattr(estimator, "predict_proba") or self.calibrator is not None
+
+
+class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Steer the rows, fit a classifier on reweighed rows, and calibrate its scores.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier; it must take ``sample_weight`` when ``reweigh``.
+    steerer : "ideal", transformer or "passthrough"
+        "ideal" is ``IdealSteerer()`` (group-blind); any transformer may be given.
+    reweigh : bool
+        Multiply the caller's ``sample_weight`` by Kamiran-Calders weights.
+    calibrator : GapCalibrator or None
+        Fitted on cross-fitted scores; it uses the group at prediction.
+    cv : int or splitter
+        Folds of the cross-fitted scores; an integer stratifies by (label, group) cell.
+        Steerer, weights and estimator are refitted inside each fold.
+    missing_groups : "raise", "single" or "own_group"
+        As in ``IdealSteerer``.
+    group_columns : sequence, optional
+        Columns of X that hold the groups; taken out and dropped. Default: those of the
+        steerer, if it has any.
+    n_jobs : int, optional
+        Parallel folds.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    steerer_ : fitted transformer or None
+    estimator_ : fitted classifier
+    calibrator_ : fitted GapCalibrator or None
+    classes_ : (n_classes,)
+    groups_ : list
+    sample_weight_ : (n_samples,) or None
+        The weights on which the estimator was fitted.
+
+    Notes
+    -----
+    ``predict`` needs ``sensitive_features`` only when the steerer uses the group at
+    ``transform`` or a calibrator is set. What it does not promise: the certificate of
+    the steerer speaks of the fitted distribution under the reweighed law; audit the
+    classifier on rows it has not seen.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from isonomy.datasets import make_biased_normals
+    >>> X, y, group, _ = make_biased_normals(2000, random_state=0)
+    >>> model = SteeredClassifier(LogisticRegression(), calibrator=GapCalibrator())
+    >>> model.fit(X, y, sensitive_features=group).predict(X, sensitive_features=group).shape
+    (2000,)
+    """
+
+    __metadata_request__fit = {"sensitive_features": True}
+    __metadata_request__predict = {"sensitive_features": True}
+    __metadata_request__predict_proba = {"sensitive_features": True}
+    __metadata_request__decision_function = {"sensitive_features": True}
+    __metadata_request__score = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        steerer: Any = "ideal",
+        reweigh: bool = True,
+        calibrator: GapCalibrator | None = None,
+        cv: Any = 5,
+        missing_groups: MissingGroups = "raise",
+        group_columns: Sequence[Any] | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.steerer = steerer
+        self.reweigh = reweigh
+        self.calibrator = calibrator
+        self.cv = cv
+        self.missing_groups = missing_groups
+        self.group_columns = group_columns
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit steerer, estimator and calibrator.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+        y : (n_samples,)
+        sensitive_features : (n_samples,) or (n_samples, n_attributes), optional
+            Groups; not needed with ``group_columns``.
+        sample_weight : (n_samples,), optional
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument has a wrong shape, kind or value, or the estimator takes no
+            ``sample_weight`` where weights are needed.
+        """
+        where = "SteeredClassifier.fit"
+        check_matrix(X, where=where)
+        rest, found = self._split(X, sensitive_features, where)
+        validate_data(self, X=X, reset=True, skip_check_array=True)
+        labels = check_labels(y, where=where, min_classes=2)
+        weight = check_sample_weight(sample_weight, len(labels), where=where)
+        if weight is not None:
+            check_labels(labels[weight > 0], where=where, min_classes=2)
+        groups = resolve_groups(
+            found, n_samples=len(labels), missing_groups=self.missing_groups, where=where
+        )
+        self.classes_, self.groups_ = np.unique(labels), list(groups.labels)
+        rows = self._rows(rest, labels, groups, weight, known=found is not None)
+        recipe = Recipe(self._make_steerer(found is None), self.estimator)
+        self.calibrator_ = self._calibrate(recipe, rows, groups, where)
+        self.steerer_, self.estimator_ = fit_parts(recipe, rows, where=where)
+        self.sample_weight_ = rows.weight
+        return self
+
+    def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
+        """Return the class of every row.
+
+        Raises
+        ------
+        GroupsRequiredError
+            If this model uses the group at prediction and none was given.
+        """
+        moved, groups = self._moved(X, sensitive_features, "predict")
+        if self.calibrator_ is None:
+            predicted: NDArray[Any] = self.estimator_.predict(moved)
+            return predicted
+        scores = class_scores(self.estimator_, moved, self.classes_)
+        return self.calibrator_.predict(scores, sensitive_features=groups)
+
+    @available_if(_has_scores)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
+        """Return class probabilities, ``(n_samples, n_classes)``, after the calibrator."""
+        moved, groups = self._moved(X, sensitive_features, "predict_proba")
+        scores = class_scores(self.estimator_, moved, self.classes_)
+        if self.calibrator_ is None:
+            return scores
+        return self.calibrator_.predict_proba(scores, sensitive_features=groups)
+
+    def decision_function(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
+        """Return the scores that decide: (n_samples,) for two classes, else one a class."""
+        moved, groups = self._moved(X, sensitive_features, "decision_function")
+        if self.calibrator_ is None and hasattr(self.estimator_, "decision_function"):
+            values: NDArray[Any] = self.estimator_.decision_function(moved)
+            return values
+        proba = class_scores(self.estimator_, moved, self.classes_)
+        if self.calibrator_ is not None:
+            proba = self.calibrator_.predict_proba(proba, sensitive_features=groups)
+        if len(self.classes_) == 2:
+            return np.asarray(logit(np.clip(proba[:, 1], TINY, 1 - EPS)))
+        return np.log(np.clip(proba, TINY, None))
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        sensitive_features: Any = None,
+    ) -> float:
+        """Return the accuracy of ``predict(X, sensitive_features=...)``."""
+        predicted = self.predict(X, sensitive_features=sensitive_features)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def explain_rows(
+        self, X: Any, *, sensitive_features: Any = None, top: int = 3
+    ) -> RowExplanations:
+        """Say how far each row moved and whether this model's head decides otherwise.
+
+        Raises
+        ------
+        InvalidInputError
+            If the steerer is not an ``IdealSteerer``.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.steerer_, IdealSteerer):
+            raise InvalidInputError(
+                "`SteeredClassifier.explain_rows` needs an `IdealSteerer`, got "
+                f"{type(self.steerer_).__name__}. Only its maps say how rows moved."
+            )
+        rest, groups = self._split(X, sensitive_features, "SteeredClassifier.explain_rows")
+        return self.steerer_.explain_rows(
+            rest, sensitive_features=groups, estimator=self.estimator_, top=top
+        )
+
+    def uses_groups_at_prediction(self) -> bool:
+        """Whether ``predict`` needs to know the group of every row."""
+        check_is_fitted(self)
+        several = len(self.groups_) > 1
+        return several and (self.calibrator_ is not None or uses_groups(self.steerer_))
+
+    def _make_steerer(self, single: bool) -> Any | None:
+        if isinstance(self.steerer, str):
+            if self.steerer == "passthrough":
+                return None
+            if self.steerer != "ideal":
+                raise InvalidInputError(
+                    '`steerer` of `SteeredClassifier` must be "ideal", "passthrough" or a '
+                    f"transformer, got {self.steerer!r}."
+                )
+            return IdealSteerer(
+                missing_groups=self.missing_groups,
+                random_state=self.random_state,
+                n_jobs=self.n_jobs,
+            )
+        steerer = clone(self.steerer)
+        known = steerer.get_params(deep=False) if hasattr(steerer, "get_params") else {}
+        if "group_columns" in known:
+            steerer.set_params(group_columns=None)
+        if single and "missing_groups" in known:
+            steerer.set_params(missing_groups="single")
+        return steerer
+
+    def _columns(self) -> Sequence[Any]:
+        own = self.group_columns
+        return list(own or getattr(self.steerer, "group_columns", None) or ())
+
+    def _split(self, X: Any, sensitive_features: Any, where: str) -> tuple[Any, Any]:
+        columns = self._columns()
+        if not columns:
+            return X, sensitive_features
+        if is_frame(X) and not any(c in X.columns for c in columns):
+            return X, sensitive_features  # served without the group: fine unless it is used
+        return take_columns(X, columns, where=where)
+
+    def _rows(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        groups: GroupCodes,
+        weight: NDArray[np.float64] | None,
+        *,
+        known: bool,
+    ) -> Rows:
+        names = groups.values if known else None
+        reweighed = weight
+        if self.reweigh and len(groups.labels) > 1:
+            reweighed = kamiran_calders_weights(
+                y, sensitive_features=groups.codes, sample_weight=weight
+            )
+        if not is_frame(X):
+            X = np.asarray(X)
+        return Rows(X, y, names, weight, reweighed)
+
+    def _calibrate(
+        self, recipe: Recipe, rows: Rows, groups: GroupCodes, where: str
+    ) -> GapCalibrator | None:
+        if self.calibrator is None:
+            return None
+        y_codes = np.searchsorted(self.classes_, rows.y)
+        cells = y_codes * len(groups.labels) + groups.codes
+        splits = splits_of(self.cv, cells, random_state=self.random_state, where=where)
+        parts = Parallel(n_jobs=self.n_jobs)(
+            delayed(held_out_scores)(recipe, rows, self.classes_, train, test, where)
+            for train, test in splits
+        )
+        scores = np.full((len(rows.y), len(self.classes_)), 1 / len(self.classes_))
+        for (_, test), part in zip(splits, parts, strict=True):
+            scores[test] = part
+        calibrator = clone(self.calibrator).set_params(
+            score_kind="probability", missing_groups=self.missing_groups, classes=self.classes_
+        )
+        fitted: GapCalibrator = calibrator.fit(
+            scores, rows.y, sensitive_features=rows.groups, sample_weight=rows.user_weight
+        )
+        return fitted
+
+    def _moved(self, X: Any, sensitive_features: Any, method: str) -> tuple[Any, Any]:
+        where = f"SteeredClassifier.{method}"
+        check_is_fitted(self)
+        check_matrix(X, where=where)
+        rest, found = self._split(X, sensitive_features, where)
+        if rest is not X or not self._columns():
+            validate_data(self, X=X, reset=False, skip_check_array=True)
+        needed = self.uses_groups_at_prediction()
+        if found is None and needed:
+            raise GroupsRequiredError(
+                f"`sensitive_features` passed to `{where}` must hold one group a row because "
+                "this model uses the group at prediction, got None. Pass it, name "
+                "`group_columns` of X, or use a group-blind steerer without a calibrator."
+            )
+        return steered(self.steerer_, rest, found if needed else None), found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
+
+
+TINY, EPS = 1e-300, 1e-16
+"""Keep logarithms of probabilities finite at both ends."""

@@ -1,0 +1,348 @@
+"""IdealSteerer: carry rows to where the groups' distributions agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isonomy._group_codes import MissingGroups, UnknownGroup
+from isonomy._group_transformer import GroupAwareTransformer
+from isonomy._validation import check_labels
+from isonomy.distributions import AffineMap, CellMoments
+from isonomy.errors import InvalidInputError
+from isonomy.groups import GroupCodes, kamiran_calders_weights
+from isonomy.ideal import Certificate, IdealSolution
+from isonomy.steering._explain import RowExplanations, explain_move
+from isonomy.steering._probe import fit_probe, mixed_rows, posterior
+from isonomy.steering._rank import RankCurve, choose_rank
+from isonomy.steering._settings import check_settings
+from isonomy.steering._solve import Solved, solve
+from isonomy.steering._working_scale import from_working_scale, to_working_scale
+
+__all__ = ["IdealSteerer"]
+
+
+class IdealSteerer(GroupAwareTransformer):
+    """Carry the rows of every group to one common (canonical) set of class distributions.
+
+    Parameters
+    ----------
+    groups : "blind", "given" or "infer"
+        What is known of the group at deployment. "blind" (default): nothing; one map
+        for everybody removes the directions that tell groups apart within classes.
+        "given": one map per group, from the nearest ideal distribution. "infer": the
+        maps of "given", weighted by a probe's posterior of the group.
+    family : "normal" or "lognormal"
+        The law of a cell; "lognormal" steers log X and needs positive values.
+    covariance : "tied", "full" or "diagonal"
+        One within-class covariance per group (over its labels), one per cell, or
+        variances alone.
+    moves : "all", a group or several
+        The groups that may move ("given", "infer"); those that stay must be jointly
+        ideal.
+    reference : group, optional
+        Whose frame the rows are carried to. Default: the largest that stays.
+    direction : "information" or "moment"
+        KL(ideal || data) or KL(data || ideal).
+    priors : "reweigh", "reference", "joint" or "keep"
+        How the ideal's P(Y, A) is chosen.
+    map_family : "affine", "symmetric" or "diagonal"
+        The maps searched. With ``covariance="diagonal"`` "affine" means per column.
+    subspace : "full" or "discriminant"
+        Move the whole row, or only the at most K - 1 directions in which classes
+        differ ("given", "infer").
+    rank : "auto" or int
+        Directions that "blind" removes; "auto" chooses on held-out rows. At most the
+        rank of the within-class differences.
+    shrinkage : "oas", a number in [0, 1] or None
+        Of the covariances, toward the identity in whitened coordinates.
+    cell_shrinkage : float
+        "blind": a class whose smallest cell has n rows keeps n / (n + cell_shrinkage)
+        of its own difference between groups.
+    accuracy_tolerance : float
+        "blind" with ``rank="auto"``: ranks that cost more held-out accuracy than this
+        are not considered; rank 0 (rows stay) may be the outcome.
+    probe : classifier, optional
+        "infer": tells the group from the row. Default: standardised logistic
+        regression.
+    inference : "soft" or "hard"
+        "infer": weight the maps by the posterior, or take the most probable group's.
+    missing_groups : "raise", "single" or "own_group"
+        Missing ``sensitive_features``: raise; take all rows as one group, unchanged;
+        or (missing values) keep them as a group of their own.
+    unknown_group : "error" or "identity"
+        A group never seen in ``fit``: raise, or leave its rows unchanged.
+    group_columns : sequence, optional
+        Columns of X that hold the groups; they are taken out and dropped.
+    n_jobs : int, optional
+        Parallel folds of ``rank="auto"``.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    maps_ : dict
+        Group -> ``AffineMap`` of its rows (of log X for "lognormal").
+    solution_ : IdealSolution or None
+        The nearest ideal distribution; None for "blind".
+    certificate_ : Certificate
+        What holds after steering, under which law.
+    sample_weight_ : (n_samples,)
+        Kamiran-Calders weights of the training rows times the caller's; None after
+        ``partial_fit``.
+    rank_, rank_curve_ : int, RankCurve or None
+        "blind": directions removed, and the held-out curve that chose them.
+    groups_, classes_, steered_columns_, untouched_columns_ : list
+
+    Notes
+    -----
+    "given": affine maps of the closed form in this project's theory, section 3.3;
+    "blind": section 4. Labels are used in ``fit`` only.
+
+    What it does not promise: exactness holds for the fitted distribution under the
+    reweighed law (see ``certificate_``), not for every finite sample; "blind" makes
+    class-conditional means agree, not covariances; "infer" is as good as its probe.
+
+    Examples
+    --------
+    >>> from isonomy.datasets import make_biased_normals
+    >>> X, y, group, _ = make_biased_normals(2000, random_state=0)
+    >>> steerer = IdealSteerer(groups="given").fit(X, y, sensitive_features=group)
+    >>> moved = steerer.transform(X, sensitive_features=group)
+    >>> moved.shape
+    (2000, 4)
+    """
+
+    __metadata_request__partial_fit = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        *,
+        groups: Literal["blind", "given", "infer"] = "blind",
+        family: Literal["normal", "lognormal"] = "normal",
+        covariance: Literal["tied", "full", "diagonal"] = "tied",
+        moves: Any = "all",
+        reference: Any = None,
+        direction: Literal["information", "moment"] = "information",
+        priors: Literal["reweigh", "reference", "joint", "keep"] = "reweigh",
+        map_family: Literal["affine", "symmetric", "diagonal"] = "affine",
+        subspace: Literal["full", "discriminant"] = "full",
+        rank: Literal["auto"] | int = "auto",
+        shrinkage: Literal["oas"] | float | None = "oas",
+        cell_shrinkage: float = 10.0,
+        accuracy_tolerance: float = 0.01,
+        probe: Any = None,
+        inference: Literal["soft", "hard"] = "soft",
+        missing_groups: MissingGroups = "raise",
+        unknown_group: UnknownGroup = "error",
+        group_columns: Sequence[Any] | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.groups = groups
+        self.family = family
+        self.covariance = covariance
+        self.moves = moves
+        self.reference = reference
+        self.direction = direction
+        self.priors = priors
+        self.map_family = map_family
+        self.subspace = subspace
+        self.rank = rank
+        self.shrinkage = shrinkage
+        self.cell_shrinkage = cell_shrinkage
+        self.accuracy_tolerance = accuracy_tolerance
+        self.probe = probe
+        self.inference = inference
+        self.missing_groups = missing_groups
+        self.unknown_group = unknown_group
+        self.group_columns = group_columns
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @property
+    def maps_(self) -> dict[Any, AffineMap]:
+        """Group -> the affine map of its rows (of log X for "lognormal")."""
+        return self._solved().maps
+
+    @property
+    def solution_(self) -> IdealSolution | None:
+        """The nearest ideal distribution; None for "blind" and for a single group."""
+        return self._solved().solution
+
+    @property
+    def certificate_(self) -> Certificate | None:
+        """What holds after steering; None for a single group, whose rows do not move."""
+        return self._solved().certificate
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+        classes: Sequence[Any] | None = None,
+        groups: Sequence[Any] | None = None,
+    ) -> Self:
+        """Add a chunk of training rows; the maps are solved when first needed.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight
+            As in ``fit``, for this chunk alone.
+        classes, groups : sequence, optional
+            All labels and groups to come. Given at the first call, a chunk with
+            another one raises.
+
+        Raises
+        ------
+        InvalidInputError
+            If the mode needs all rows at once: "infer", or "blind" with
+            ``rank="auto"``.
+        """
+        where = "IdealSteerer.partial_fit"
+        check_settings(self, where=where)
+        first = not hasattr(self, "moments_")
+        table, labels, found, weight = self._read_training(
+            X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
+        )
+        if len(found.labels) > 1 or not first:
+            self._check_streaming(where)
+        work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
+        if first:
+            self._start(work.shape[1], classes, groups)
+        self.moments_.update(work, labels, sensitive_features=found.values, sample_weight=weight)
+        self.classes_, self.groups_ = list(self.moments_.classes), list(self.moments_.groups)
+        self._forget()
+        return self
+
+    def _check_streaming(self, where: str) -> None:
+        if len(getattr(self, "groups_", "12")) > 1 and (
+            self.groups == "infer" or (self.groups == "blind" and self.rank == "auto")
+        ):
+            raise InvalidInputError(
+                f'`{where}` works with `groups="given"`, or `groups="blind"` and a fixed '
+                f"`rank`, got groups={self.groups!r} and rank={self.rank!r}: those need all "
+                "rows at once. Use `fit`."
+            )
+
+    def _start(self, n_features: int, classes: Any, groups: Any) -> None:
+        self.moments_ = CellMoments(
+            n_features,
+            covariance="tied" if self.groups == "blind" else self.covariance,
+            classes=classes,
+            groups=groups,
+        )
+        self.sample_weight_: NDArray[np.float64] | None = None
+        self.rank_curve_: RankCurve | None = None
+        self.rank_: int | None = None if self.rank == "auto" else self.rank
+        self.probe_: Any = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._state: Solved | None = None
+
+    def _fit_values(
+        self,
+        values: NDArray[Any],
+        y: NDArray[Any] | None,
+        groups: GroupCodes,
+        sample_weight: NDArray[np.float64] | None,
+    ) -> None:
+        where = "IdealSteerer.fit"
+        check_settings(self, where=where)
+        single = len(groups.labels) == 1
+        labels = check_labels(y, where=where)
+        counted = labels if sample_weight is None else labels[sample_weight > 0]
+        check_labels(counted, where=where, min_classes=1 if single else 2)
+        work = to_working_scale(values, self.family, self.steered_columns_, where=where)
+        self._start(work.shape[1], None, None)
+        self.moments_.update(
+            work, labels, sensitive_features=groups.values, sample_weight=sample_weight
+        )
+        self.classes_ = list(self.moments_.classes)
+        y_codes = np.unique(labels, return_inverse=True)[1]
+        self.sample_weight_ = kamiran_calders_weights(
+            y_codes, sensitive_features=groups.codes, sample_weight=sample_weight
+        )
+        if single:
+            self._state = Solved.unmoved(groups.labels, work.shape[1])
+            return
+        if self.groups == "blind" and self.rank == "auto":
+            self.rank_curve_ = choose_rank(
+                work,
+                y_codes,
+                groups.codes,
+                sample_weight,
+                n_groups=len(groups.labels),
+                cell_shrinkage=self.cell_shrinkage,
+                accuracy_tolerance=self.accuracy_tolerance,
+                n_jobs=self.n_jobs,
+                random_state=self.random_state,
+            )
+            self.rank_ = self.rank_curve_.chosen
+        if self.groups == "infer":
+            self.probe_ = fit_probe(self.probe, work, groups.codes, where=where)
+        self._solved()
+
+    def _solved(self) -> Solved:
+        check_is_fitted(self)
+        if self._state is None:
+            self._state = solve(self, where="IdealSteerer.fit")
+        return self._state
+
+    def _uses_groups_at_transform(self) -> bool:
+        return self.groups == "given"
+
+    def _transform_values(
+        self, values: NDArray[Any], codes: NDArray[np.intp] | None
+    ) -> NDArray[Any]:
+        where = "IdealSteerer.transform"
+        maps = [self.maps_[g] for g in self.groups_]
+        if all(m.is_identity for m in maps):
+            return values.copy()
+        work = to_working_scale(values, self.family, self.steered_columns_, where=where)
+        if self.groups == "blind":
+            moved = maps[0].apply(work)
+        elif codes is None:
+            weights = posterior(self.probe_, work, len(maps), hard=self.inference == "hard")
+            moved = mixed_rows([m.apply(work) for m in maps], weights)
+        else:
+            moved = work.copy()
+            for a, group_map in enumerate(maps):
+                moved[codes == a] = group_map.apply(work[codes == a])
+        return from_working_scale(moved, self.family)
+
+    def explain_rows(
+        self,
+        X: Any,
+        *,
+        sensitive_features: Any = None,
+        estimator: Any = None,
+        top: int = 3,
+    ) -> RowExplanations:
+        """Say for each row how far it moved, along which features, and whether it matters.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+        sensitive_features : (n_samples,), optional
+            Needed where ``transform`` needs it.
+        estimator : fitted classifier, optional
+            Its decision on the row before and after is compared.
+        top : int
+            How many features to name, those that moved most in units of their standard
+            deviation.
+
+        Returns
+        -------
+        RowExplanations
+            ``.to_frame()`` gives one row a sample.
+        """
+        after = self.transform(X, sensitive_features=sensitive_features)
+        before, _ = self._split(X, None, where="IdealSteerer.explain_rows", fitting=False)
+        return explain_move(self, before, after, estimator=estimator, top=top)

@@ -1,0 +1,1 @@
+"""Literal, slow oracles and shared strategies for the tests."""

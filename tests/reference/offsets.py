@@ -1,0 +1,44 @@
+"""Literal, slow forms of the calibrator's objective and of its hard rates."""
+
+import math
+
+
+def softmax_row(row):
+    top = max(row)
+    powers = [math.exp(v - top) for v in row]
+    return [p / sum(powers) for p in powers]
+
+
+def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature):
+    """Mean log-loss plus penalty times the weighted squared TPR gaps, row by row."""
+    n, n_classes, n_groups = len(y), len(scores[0]), len(offsets)
+    loss = 0.0
+    hits = {}
+    for i in range(n):
+        shifted = [scores[i][k] + offsets[groups[i]][k] for k in range(n_classes)]
+        loss -= math.log(softmax_row(shifted)[y[i]]) / n
+        smooth = softmax_row([v / temperature for v in shifted])
+        hits.setdefault((y[i], groups[i]), []).append(smooth[y[i]])
+    gap = 0.0
+    for label in range(n_classes):
+        cells = [hits.get((label, a), []) for a in range(n_groups)]
+        if sum(len(c) > 0 for c in cells) < 2:
+            continue
+        size = sum(len(c) for c in cells)
+        common = sum(sum(c) for c in cells) / size
+        trust = 1.0
+        spread = 0.0
+        for c in cells:
+            if c:
+                trust *= len(c) / (len(c) + shrinkage)
+                spread += len(c) / size * (sum(c) / len(c) - common) ** 2
+        gap += size / n * trust * spread
+    return loss + penalty * gap
+
+
+def true_positive_rates(predicted, y, groups):
+    """{(label, group): share of the cell predicted right}."""
+    cells = {}
+    for p, label, a in zip(predicted, y, groups, strict=True):
+        cells.setdefault((label, a), []).append(p == label)
+    return {cell: sum(hits) / len(hits) for cell, hits in cells.items()}
