@@ -8,7 +8,8 @@ OUT ?= isonomy-report
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := .venv-core
-PIP := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# errors alone: each step is announced by its own line
+PIP := -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 SPEC := pyproject.toml constraints.txt
 
 # two cores are shared by two pytest workers: more threads would only wait for each other
@@ -17,7 +18,7 @@ export PYTHONUTF8 = 1
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean format python-version \
+.PHONY: help demo test check bench clean format \
         check-format check-lint check-types check-imports check-docs check-core
 
 help: ## list the targets
@@ -76,13 +77,17 @@ clean: ## remove the environments, caches and the demonstration's report
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-python-version:
+# Only where an environment is made: afterwards its own Python counts.
+define check-python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "isonomy needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 \
-	  || echo missing). Try: make PYTHON=python3.12 $(or $(MAKECMDGOALS),demo)" >&2; exit 2; }
+	  echo "isonomy needs Python 3.11 or newer, but '$(PYTHON)' is" \
+	    "$$($(PYTHON) --version 2>/dev/null | grep . || echo 'not there')." \
+	    "Try: make PYTHON=python3.12 $(or $(MAKECMDGOALS),demo)" >&2; exit 2; }
+endef
 
 # A stamp is written last: an interrupted set-up is started again.
-$(VENV)/.made: | python-version
+$(VENV)/.made:
+	$(check-python)
 	@echo "== set-up: $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -97,7 +102,8 @@ $(VENV)/.dev: $(SPEC) | $(VENV)/.made
 	@$(BIN)/python $(PIP) --editable '.[dev]'
 	@touch $@
 
-$(CORE)/.core: pyproject.toml | python-version
+$(CORE)/.core: pyproject.toml
+	$(check-python)
 	@echo "== set-up: $(CORE), the core alone"
 	@$(PYTHON) -m venv --clear $(CORE)
 	@$(CORE)/bin/python $(PIP) .

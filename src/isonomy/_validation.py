@@ -83,7 +83,7 @@ def check_labels(
     if min_classes > 1 and len(np.unique(labels)) < min_classes:
         raise InvalidInputError(
             f"`{name}` passed to `{where}` must hold at least {min_classes} classes, got one "
-            f"class: {labels[0]!r}. With a single class there is nothing to decide."
+            f"class: {labels[:1].tolist()[0]!r}. With a single class there is nothing to decide."
         )
     return labels
 
@@ -96,7 +96,7 @@ def _check_discrete(labels: NDArray[Any], *, name: str, where: str) -> None:
             "(None or NaN). Drop those rows."
         )
     if labels.dtype.kind == "f" and type_of_target(labels) == "continuous":
-        example = labels[labels != np.round(labels)][:1]
+        example = labels[labels != np.round(labels)][:1].tolist()[0]
         raise InvalidInputError(
             f"`{name}` passed to `{where}` must be class labels (strings, integers or "
             f"booleans), got fractional numbers such as {example}: Unknown label type: "

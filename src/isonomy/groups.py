@@ -6,7 +6,7 @@ A *group* is one combination of the values of the sensitive features, a *cell* o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ __all__ = [
     "encode_groups",
     "find_cells",
     "kamiran_calders_weights",
+    "sort_labels",
 ]
 
 MissingValues = Literal["raise", "own_group"]
@@ -93,6 +94,8 @@ def encode_groups(
     ----------
     sensitive_features : (n_samples,) or (n_samples, n_attributes)
         Array, series or data frame of labels.
+    n_samples : int, optional
+        Raise unless there are so many rows.
     missing : "raise" or "own_group"
         What to do with None, NaN and nulls: raise with their count, or keep those
         rows as a group of their own, named ``"(missing)"``.
@@ -126,7 +129,39 @@ def find_cells(
     min_classes: int = 1,
     where: str,
 ) -> Cells:
-    """Return the cell of every row and the counts of all cells, empty ones included."""
+    """Return the cell of every row and the counts of all cells, empty ones included.
+
+    Parameters
+    ----------
+    y : (n_samples,)
+        Class labels.
+    sensitive_features : (n_samples,) or (n_samples, n_attributes)
+        Groups; several columns make intersectional groups.
+    sample_weight : (n_samples,), optional
+        Weights; integer weights equal repeated rows.
+    missing : "raise" or "own_group"
+        What to do with rows without a group value; see `encode_groups`.
+    min_classes : int
+        Raise unless ``y`` holds at least so many classes.
+    where : str
+        Name of the calling function, for messages.
+
+    Returns
+    -------
+    Cells
+        Codes (n_samples,) and counts (n_classes, n_groups).
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument has a wrong shape, kind or value.
+
+    Examples
+    --------
+    >>> find_cells([0, 1, 1], ["a", "a", "b"], where="example").n_rows
+    array([[1, 0],
+           [1, 1]])
+    """
     labels = check_labels(y, where=where, min_classes=min_classes)
     found = encode_groups(
         sensitive_features, n_samples=len(labels), missing=missing, where=where, of="y"
@@ -142,7 +177,20 @@ def find_cells(
 
 
 def check_no_empty_cell(cells: Cells, *, where: str) -> None:
-    """Raise :class:`EmptyCellError` naming the first cells without rows (or weight)."""
+    """Raise unless every cell has rows (and weight).
+
+    Parameters
+    ----------
+    cells : Cells
+        From `find_cells`.
+    where : str
+        Name of the calling function, for the message.
+
+    Raises
+    ------
+    EmptyCellError
+        If a cell is empty; the first five are named.
+    """
     empty = np.argwhere(cells.counts <= 0)
     if len(empty) == 0:
         return
@@ -172,6 +220,8 @@ def kamiran_calders_weights(
         Groups; several columns make intersectional groups.
     sample_weight : (n_samples,), optional
         The caller's own weights; the result multiplies them.
+    missing : "raise" or "own_group"
+        What to do with rows without a group value; see `encode_groups`.
 
     Returns
     -------
@@ -208,7 +258,10 @@ def cell_factors(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``P(y) P(a) / P(y, a)`` for every cell; 0 where the cell is empty."""
     joint = counts / counts.sum()
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    return np.divide(independent, joint, out=np.zeros_like(joint), where=joint > 0)
+    factors: NDArray[np.float64] = np.divide(
+        independent, joint, out=np.zeros_like(joint), where=joint > 0
+    )
+    return factors
 
 
 def _columns(sensitive_features: Any, *, where: str) -> list[NDArray[Any]]:
@@ -284,9 +337,9 @@ def _unique(column: NDArray[Any]) -> tuple[tuple[Hashable, ...], NDArray[np.intp
         values, codes = np.unique(column, return_inverse=True)
         return tuple(values.tolist()), codes.astype(np.intp, copy=False)
     rows: list[Any] = column.tolist()
-    labels = sorted(dict.fromkeys(rows), key=lambda v: (type(v).__name__, v))
+    labels = sort_labels(dict.fromkeys(rows))
     position = {v: i for i, v in enumerate(labels)}
-    return tuple(labels), np.fromiter((position[v] for v in rows), np.intp, len(rows))
+    return labels, np.fromiter((position[v] for v in rows), np.intp, len(rows))
 
 
 def _intersect(encoded: Sequence[GroupCodes], *, where: str) -> GroupCodes:
@@ -301,4 +354,15 @@ def _intersect(encoded: Sequence[GroupCodes], *, where: str) -> GroupCodes:
             f"`sensitive_features` passed to `{where}` has two different combinations of "
             "values with one joined name; remove the commas from the values."
         )
-    return GroupCodes(names, codes.reshape(-1).astype(np.intp, copy=False))
+    ordered = sort_labels(names)
+    place = np.array([ordered.index(name) for name in names], dtype=np.intp)
+    return GroupCodes(ordered, place[codes.reshape(-1)])
+
+
+def sort_labels(labels: Iterable[Any]) -> tuple[Hashable, ...]:
+    """Return labels as plain values in the one order used everywhere.
+
+    By the name of their type, then by value; rows without a group value come last.
+    """
+    plain = [v.item() if isinstance(v, np.generic) else v for v in labels]
+    return tuple(sorted(plain, key=lambda v: (v == MISSING_GROUP, type(v).__name__, v)))

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.moments import cell_moments, tied_covariance, total_moments
-from reference.strategies import SEEDS
 
 from isonomy.distributions import CellMoments
 from isonomy.errors import InvalidInputError, MissingGroupValuesError, UnknownGroupError
 from isonomy.groups import cell_factors
+from reference.moments import cell_moments, tied_covariance, total_moments
+from reference.strategies import SEEDS
 
 KINDS = ("full", "tied", "diagonal")
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isonomy._validation import check_choice, check_real, check_sample_weight
+from isonomy._validation import check_real
 from isonomy._version import __version__
 from isonomy.auditing._class_gaps import class_gaps_section, rare_section
-from isonomy.auditing._columns import encode_columns
 from isonomy.auditing._disparities import Settings, decide, disparities_section
+from isonomy.auditing._inputs import Inputs, read_inputs
 from isonomy.auditing._rates import overall_section, rates_section, withheld_reason
 from isonomy.auditing._scores import scores_section
 from isonomy.auditing._small_groups import SMALL_GROUPS, Shown, show_groups
@@ -21,8 +21,7 @@ from isonomy.auditing.result import SCHEMA, AuditResult
 from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes, MissingValues
 from isonomy.metrics._choices import class_rows, reference_code
-from isonomy.metrics._counts import LabelledRows, read_rows
-from isonomy.metrics.scores import check_scores
+from isonomy.metrics._counts import LabelledRows
 
 __all__ = ["audit"]
 
@@ -112,32 +111,22 @@ def audit(
     >>> found.overall["accuracy"]["value"], found.decision["gap_detected"]
     (1.0, False)
     """
-    check_choice("missing_groups", missing_groups, ("raise", "own_group"), where=WHERE)
     check_real("n_boot", n_boot, where=WHERE, low=100)
     check_real("min_cell", min_cell, where=WHERE, low=0)
     _check_confidence(confidence)
-    rows = read_rows(
-        y_true, y_pred, sensitive_features, None, where=WHERE, min_groups=2, missing=missing_groups
+    inputs = read_inputs(
+        y_true,
+        y_pred,
+        sensitive_features=sensitive_features,
+        y_score=y_score,
+        control_features=control_features,
+        sample_weight=sample_weight,
+        missing_groups=missing_groups,
+        min_cell=int(min_cell),
+        where=WHERE,
     )
-    n = len(rows.true)
-    columns = encode_columns(
-        sensitive_features, n, name="sensitive_features", missing=missing_groups, where=WHERE
-    )
-    controls = (
-        []
-        if control_features is None
-        else encode_columns(
-            control_features, n, name="control_features", missing=missing_groups, where=WHERE
-        )
-    )
-    score = None
-    if y_score is not None:
-        score = check_scores(y_score, n, len(rows.classes), where=WHERE)
-    rows, kept = _weigh(rows, sample_weight)
-    shown = show_groups(rows, int(min_cell))
-    _check_two_groups(shown, min_cell)
-    kept = kept[shown.kept]
-    counts = shown.rows.count()
+    counts = inputs.shown.rows.count()
+    reference_code(counts, reference_group, where=WHERE)
     settings = Settings(
         picked=class_rows(counts, pos_label, where=WHERE),
         reference_group=reference_group,
@@ -146,59 +135,63 @@ def audit(
         confidence=float(confidence),
         rng=_generator(random_state),
     )
-    reference_code(counts, reference_group, where=WHERE)
-    tick = _Ticks(progress, 2 + len(columns) * (len(columns) > 1) + len(controls) + 1)
+    seed = random_state if isinstance(random_state, int) else None
+    return AuditResult(_assemble(inputs, settings, seed, progress))
+
+
+def _assemble(
+    inputs: Inputs, settings: Settings, seed: int | None, progress: Progress | None
+) -> dict[str, Any]:
+    """Return everything, in the order of the schema."""
+    shown, counts = inputs.shown, inputs.shown.rows.count()
+    tick = _Ticks(progress, 2 + len(inputs.marginals) + len(inputs.controls))
     tick("rates and differences of all groups")
     main = _sections(shown, settings)
     overall = overall_section(
-        counts, n_boot=settings.n_boot, confidence=confidence, rng=settings.rng
+        counts, n_boot=settings.n_boot, confidence=settings.confidence, rng=settings.rng
     )
+    not_computed = [*main.pop("not_computed"), *_about_withheld(shown, settings.min_cell)]
     marginals = []
-    for name, codes in columns if len(columns) > 1 else []:
+    for name, codes in inputs.marginals:
         tick(f"{name} alone")
-        alone = show_groups(_regroup(shown.rows, codes, kept), settings.min_cell)
+        alone = show_groups(_regroup(shown.rows, codes), settings.min_cell)
         if len(alone.rows.groups) > 1:
-            part = replace(settings, reference_group=None)
-            marginals.append({"column": name, **_sections(alone, part)})
+            part = _sections(alone, replace(settings, reference_group=None))
+            part.pop("not_computed")
+            marginals.append({"column": name, **part})
         else:
-            main["not_computed"].append(
-                {"what": f"differences by {name} alone", "why": "fewer than two groups to show"}
-            )
+            what = f"differences by {name} alone"
+            not_computed.append({"what": what, "why": "fewer than two groups to show"})
     levels = []
-    for name, codes in controls:
+    for name, codes in inputs.controls:
         tick(f"levels of {name}")
-        levels += _control_levels(name, codes.labels, codes.codes[kept], shown.rows, settings)
+        levels += _control_levels(name, codes, shown.rows, settings)
     tick("scores")
-    scores, unscored = _scores(score, kept, shown.rows, settings)
+    scores, unscored = _scores(inputs.score, shown.rows, settings)
     tick("done")
-    binary = len(settings.picked) == 1
-    found: dict[str, Any] = {
+    one_class = str(counts.classes[settings.picked[0]]) if len(settings.picked) == 1 else None
+    return {
         "schema": SCHEMA,
         "kind": "audit",
         "isonomy_version": __version__,
         "n_samples": len(shown.rows.true),
         "weighted": counts.is_weighted,
         "classes": [str(c) for c in counts.classes],
-        "pos_label": str(counts.classes[settings.picked[0]]) if binary else None,
-        "groups": main["groups"],
-        "reference_group": main["reference_group"],
+        "pos_label": one_class,
+        "groups": main.pop("groups"),
+        "reference_group": main.pop("reference_group"),
         "min_cell": settings.min_cell,
         "n_boot": settings.n_boot,
         "confidence": settings.confidence,
-        "random_state": random_state if isinstance(random_state, int) else None,
+        "random_state": seed,
         "overall": overall,
-        "by_group": main["by_group"],
-        "disparities": main["disparities"],
-        "decision": main["decision"],
-        "class_gaps": main["class_gaps"],
-        "rare_classes": main["rare_classes"],
-        "marginals": [_without(m, "not_computed") for m in marginals],
+        **main,
+        "marginals": marginals,
         "controls": levels,
         "scores": scores,
-        "not_computed": [*main["not_computed"], *_about_withheld(shown, min_cell), *unscored],
+        "not_computed": [*not_computed, *unscored],
         "notes": _notes(shown, settings, counts.is_weighted),
     }
-    return AuditResult(found)
 
 
 class _Ticks:
@@ -237,16 +230,12 @@ def _sections(shown: Shown, settings: Settings) -> dict[str, Any]:
 
 
 def _control_levels(
-    name: str,
-    labels: tuple[Hashable, ...],
-    codes: NDArray[np.intp],
-    rows: LabelledRows,
-    settings: Settings,
+    name: str, codes: GroupCodes, rows: LabelledRows, settings: Settings
 ) -> list[dict[str, Any]]:
     """Return the disparities among the rows of each level; small levels are withheld."""
     entries = []
-    for i, label in enumerate(labels):
-        mask = codes == i
+    for i, label in enumerate(codes.labels):
+        mask = codes.codes == i
         n = int(mask.sum())
         if n == 0:
             continue
@@ -272,23 +261,17 @@ def _control_levels(
 
 
 def _scores(
-    score: NDArray[np.float64] | None,
-    kept: NDArray[np.intp],
-    rows: LabelledRows,
-    settings: Settings,
+    score: NDArray[np.float64] | None, rows: LabelledRows, settings: Settings
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     if score is None:
         return None, []
     unscored = []
-    used = score[kept]
-    if used.ndim == 2 and used.shape[1] == 2:
-        used = used[:, 1]
-    if used.min() < 0 or used.max() > 1:
-        why = f"scores lie outside [0, 1] (from {used.min():g} to {used.max():g})"
+    if score.min() < 0 or score.max() > 1:
+        why = f"scores lie outside [0, 1] (from {score.min():g} to {score.max():g})"
         unscored.append({"what": "calibration and log loss", "why": why})
     found = scores_section(
         rows,
-        used,
+        score,
         min_cell=settings.min_cell,
         n_boot=settings.n_boot,
         confidence=settings.confidence,
@@ -297,20 +280,9 @@ def _scores(
     return found, unscored
 
 
-def _weigh(
-    rows: LabelledRows, sample_weight: ArrayLike | None
-) -> tuple[LabelledRows, NDArray[np.intp]]:
-    """Return the rows with a weight above 0, and their numbers among all rows."""
-    weight = check_sample_weight(sample_weight, len(rows.true), where=WHERE)
-    if weight is None:
-        return rows, np.arange(len(rows.true))
-    kept = weight > 0
-    return replace(rows, weight=weight).take(kept), np.flatnonzero(kept)
-
-
-def _regroup(rows: LabelledRows, codes: GroupCodes, kept: NDArray[np.intp]) -> LabelledRows:
-    regrouped = replace(rows, groups=codes.labels, group=codes.codes[kept])
-    return regrouped.take(np.ones(len(kept), dtype=bool))
+def _regroup(rows: LabelledRows, codes: GroupCodes) -> LabelledRows:
+    regrouped = replace(rows, groups=codes.labels, group=codes.codes)
+    return regrouped.take(np.ones(len(codes.codes), dtype=bool))
 
 
 def _group_entries(shown: Shown) -> list[dict[str, Any]]:
@@ -353,15 +325,6 @@ def _notes(shown: Shown, settings: Settings, weighted: bool) -> list[str]:
     return notes
 
 
-def _check_two_groups(shown: Shown, min_cell: int) -> None:
-    if len(shown.rows.groups) < 2:
-        raise InvalidInputError(
-            f"`sensitive_features` passed to `{WHERE}` must hold at least 2 groups of "
-            f"`min_cell` ({min_cell}) rows, got {len(shown.rows.groups)}. Lower `min_cell` if "
-            "that discloses nobody, or pool groups."
-        )
-
-
 def _check_confidence(confidence: float) -> None:
     check_real("confidence", confidence, where=WHERE, low=0, high=1)
     if confidence in (0, 1):
@@ -376,7 +339,3 @@ def _generator(random_state: RandomState) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
     return np.random.default_rng(random_state)
-
-
-def _without(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    return {k: v for k, v in entry.items() if k != key}

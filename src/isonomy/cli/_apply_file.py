@@ -63,11 +63,13 @@ def apply_to_file(
         "isonomy_version": __version__,
         "artefact": str(artefact),
         "mode": str(steerer.groups),
-        "n_rows": kept.n_rows,
-        "n_dropped": n_dropped,
-        "steered": names,
-        "untouched": [name for name in table.names if name not in names],
-        "file": written.name,
+        "steered": {
+            "n_rows": kept.n_rows,
+            "n_dropped": n_dropped,
+            "steered": names,
+            "untouched": [name for name in table.names if name not in names],
+            "file": written.name,
+        },
     }
 
 

@@ -38,13 +38,15 @@ def method_line(method: Mapping[str, Any], *, width: int, remark: str = "") -> s
 
 
 def certificate_line(result: Mapping[str, Any], *, among: Sequence[str]) -> str:
-    """Return the first sentence of the first certificate that one of the methods has."""
+    """Return the main sentence of the first certificate that one of the methods has."""
     for name in among:
         method = find_method(result, name)
         sentences = ((method or {}).get("certificate") or {}).get("sentences") or []
         if sentences and method:
-            return f"Certificate ({method['label']}): {sentences[0]}"
-    return "Certificate: none of the methods shown here has one."
+            # the first says of what the certificate speaks, the second what it says of it
+            said = sentences[min(1, len(sentences) - 1)]
+            return f"Certificate of the fitted law ({method['label']}): {said}"
+    return "Certificate: none of the methods shown here has one; the report says more."
 
 
 def _gap(method: Mapping[str, Any]) -> Mapping[str, Any]:

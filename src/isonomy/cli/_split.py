@@ -28,8 +28,9 @@ def split_by_cell(
 
     Examples
     --------
-    >>> split_by_cell([0, 0, 1, 1], ["a"] * 4, test_size=0.5, random_state=0)
-    (array([0, 2]), array([1, 3]))
+    >>> fitted, judged = split_by_cell([0] * 6 + [1] * 4, ["a"] * 10, test_size=0.5, random_state=0)
+    >>> [int((judged < 6).sum()), int((judged >= 6).sum())]
+    [3, 2]
     """
     cells = find_cells(y, groups, where="split_by_cell")
     rng = np.random.default_rng(random_state)

@@ -20,33 +20,42 @@ from isonomy.cli.tables import read_table
 __all__ = ["audit"]
 
 
+Label = Annotated[str, typer.Option(metavar="COL", help="Column of the true class.")]
+Prediction = Annotated[str, typer.Option(metavar="COL", help="Column of the predicted class.")]
+Score = Annotated[
+    str | None, typer.Option(metavar="COL", help="Column of the positive class's probability.")
+]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COL", help="Repeat the disparities within each value; repeatable."),
+]
+PosLabel = Annotated[
+    str | None, typer.Option(metavar="V", help="Audit this class against all others.")
+]
+MinCell = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Withhold or pool groups with fewer rows.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="PATH", help="Report: FILE.html, or a folder."),
+]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CRITERION", help="Exit 1 if 'rms_tpr_gap>0.05' holds; repeatable."),
+]
+
+
 def audit(
     file: options.DataFile,
-    label: Annotated[str, typer.Option(metavar="COL", help="Column of the true class.")],
-    prediction: Annotated[str, typer.Option(metavar="COL", help="Column of the predicted class.")],
+    label: Label,
+    prediction: Prediction,
     group: options.Groups,
-    score: Annotated[
-        str | None,
-        typer.Option(metavar="COL", help="Column of the positive class's probability."),
-    ] = None,
-    control: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Repeat the disparities within each value; repeatable."),
-    ] = None,
-    pos_label: Annotated[
-        str | None, typer.Option(metavar="V", help="Audit this class against all others.")
-    ] = None,
-    min_cell: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Withhold or pool groups with fewer rows.")
-    ] = 10,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="PATH", help="Report: FILE.html, or a folder."),
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CRITERION", help="Exit 1 if 'rms_tpr_gap>0.05' holds; repeatable."),
-    ] = None,
+    score: Score = None,
+    control: Control = None,
+    pos_label: PosLabel = None,
+    min_cell: MinCell = 10,
+    output: Output = None,
+    fail_if: FailIf = None,
     missing_groups: options.MissingGroups = "raise",
     random_state: options.RandomState = 0,
     encoding: options.Encoding = "utf-8",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 __all__ = [
@@ -27,18 +28,21 @@ DEBUG_KEY = "isonomy.debug"
 """Where the context of a run remembers ``--debug``."""
 
 
+LINE_BREAKS = re.compile(r"[ ]*[\t\r\n\f\v\x1c-\x1f\x85\u2028\u2029]\s*")
+
+
 def one_line(text: str) -> str:
-    """Return ``text`` on one line, control characters shown as escapes.
+    r"""Return ``text`` on one line, control characters shown as escapes.
 
     A file's column names reach the terminal through here: an escape sequence among
     them must not move the cursor or change colours.
 
     Examples
     --------
-    >>> one_line("sex\\x1b[31m\\n(red)")
-    'sex\\\\x1b[31m (red)'
+    >>> one_line("sex\x1b[31m\n(red)")
+    'sex\\x1b[31m (red)'
     """
-    flat = " ".join(text.split())
+    flat = LINE_BREAKS.sub(" ", text.strip())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)
 
 

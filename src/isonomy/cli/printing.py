@@ -40,7 +40,8 @@ def print_json(result: Any) -> None:
 def print_lines(lines: Sequence[str]) -> None:
     """Print each text on a line of its own, control characters escaped."""
     for line in lines:
-        sys.stdout.write(one_line(line) + "\n" if line else "\n")
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        sys.stdout.write(f"{indent}{one_line(line)}\n")
 
 
 def print_rows(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

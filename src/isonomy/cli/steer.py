@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from isonomy.cli import options
 from isonomy.cli._apply_file import apply_to_file
 from isonomy.cli._folder import whole_folder
-from isonomy.cli._steer_choice import Request
-from isonomy.cli._steer_file import Mode, steer_file
-from isonomy.cli._steer_summary import applied_lines, steered_lines
+from isonomy.cli._steer_file import steer_file
+from isonomy.cli._steer_request import Mode, SteerRequest, refuse_with_apply
+from isonomy.cli._steer_summary import steer_lines
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
 from isonomy.cli.tables import read_table
@@ -21,30 +21,38 @@ from isonomy.cli.tables import read_table
 __all__ = ["steer"]
 
 
+Output = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of all that is written.")
+]
+Features = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Columns to steer: 'a,b,c*', or 'numeric' for all."),
+]
+HowGroupsAreKnown = Annotated[
+    Mode, typer.Option(help="Group of a row at use: unknown, in the data, or guessed.")
+]
+TestSize = Annotated[
+    float, typer.Option(metavar="SHARE", min=0.05, max=0.95, help="Rows to judge on.")
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(metavar="ARTEFACT", help="Steer FILE with what an earlier run learnt."),
+]
+DropMissing = Annotated[
+    bool, typer.Option("--drop-missing", help="Drop rows with a missing feature.")
+]
+
+
 def steer(
     file: options.DataFile,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of all that is written.")
-    ],
+    output: Output,
     label: options.OptionalLabel = None,
     group: options.OptionalGroups = None,
-    features: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Columns to steer: 'a,b,c*', or 'numeric' for all."),
-    ] = None,
-    mode: Annotated[
-        Mode, typer.Option(help="Group of a row at use: unknown, in the data, or guessed.")
-    ] = "blind",
-    test_size: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.05, max=0.95, help="Rows to judge on.")
-    ] = 0.3,
-    apply: Annotated[
-        Path | None,
-        typer.Option(metavar="ARTEFACT", help="Steer FILE with what an earlier run learnt."),
-    ] = None,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Drop rows with a missing feature.")
-    ] = False,
+    features: Features = None,
+    mode: HowGroupsAreKnown = "blind",
+    test_size: TestSize = 0.3,
+    apply: Apply = None,
+    drop_missing: DropMissing = False,
     missing_groups: options.MissingGroups = "raise",
     random_state: options.RandomState = 0,
     encoding: options.Encoding = "utf-8",
@@ -59,4 +67,29 @@ def steer(
     rows kept apart, and writes the steered rows, an artefact and a report. With --apply,
     steers FILE by an artefact; no label is needed, and the groups only in mode given.
     """
-    raise NotImplementedError
+    start = time.perf_counter()
+    with show_progress(quiet=quiet) as progress, whole_folder(output) as folder:
+        if apply is None:
+            request = SteerRequest(
+                label or "",
+                tuple(group or ()),
+                features or "",
+                mode,
+                test_size,
+                drop_missing,
+                missing_groups,
+                random_state,
+            )
+            table = read_table(file, encoding=encoding, delimiter=delimiter)
+            result = steer_file(table, folder, request, progress=progress)
+        else:
+            refuse_with_apply(label, features)
+            table = read_table(file, encoding=encoding, delimiter=delimiter)
+            result = apply_to_file(
+                table, folder, artefact=apply, groups=group or (), drop_missing=drop_missing
+            )
+    if as_json:
+        print_json(result)
+        return
+    seconds = time.perf_counter() - start
+    print_lines(steer_lines(result, name=str(file), folder=output, seconds=seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,8 +26,8 @@ class CellBatch:
     """Moments of ``c`` distinct cells: what one batch of rows adds.
 
     ``y``, ``a``, ``weight``, ``n_rows`` are (c,), ``mean`` (c, d). ``scatter`` is the
-    weighted sum of squares about each cell's mean: (c, d, d) full, (c, d) diagonal; tied
-    (len(scatter_groups), d, d), summed over the cells of each of ``scatter_groups``.
+    weighted sum of squares about each cell's mean: c matrices (d, d) full, c vectors (d,)
+    diagonal; tied one matrix for each of ``scatter_groups``, summed over its cells.
     """
 
     y: NDArray[np.intp]
@@ -35,7 +35,7 @@ class CellBatch:
     weight: NDArray[np.float64]
     n_rows: NDArray[np.intp]
     mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
+    scatter: Sequence[NDArray[np.float64]] | NDArray[np.float64]
     scatter_groups: NDArray[np.intp]
 
 
@@ -117,13 +117,12 @@ def _scatter(
     ends: NDArray[np.intp],
     a: NDArray[np.intp],
     covariance: Covariance,
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    if covariance == "diagonal":
-        pairs = zip(starts, ends, strict=True)
-        return np.stack([np.einsum("ij,ij->j", z[s:e], z[s:e]) for s, e in pairs]), a
+) -> tuple[list[NDArray[np.float64]], NDArray[np.intp]]:
+    if covariance == "tied":
+        groups, first = np.unique(a, return_index=True)
+        edges = itertools.pairwise(np.append(starts[first], len(z)))
+        return [z[s:e].T @ z[s:e] for s, e in edges], groups
+    pairs = zip(starts, ends, strict=True)
     if covariance == "full":
-        pairs = zip(starts, ends, strict=True)
-        return np.stack([z[s:e].T @ z[s:e] for s, e in pairs]), a
-    groups, first = np.unique(a, return_index=True)
-    edges = np.append(starts[first], len(z))
-    return np.stack([z[s:e].T @ z[s:e] for s, e in itertools.pairwise(edges)]), groups
+        return [z[s:e].T @ z[s:e] for s, e in pairs], a
+    return [np.einsum("ij,ij->j", z[s:e], z[s:e]) for s, e in pairs], a

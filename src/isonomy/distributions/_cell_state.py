@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from isonomy._frames import Table
 from isonomy.distributions._accumulate import CellBatch, Covariance
 from isonomy.errors import InvalidInputError, UnknownGroupError
+from isonomy.groups import sort_labels
 
-__all__ = ["CellState", "fixed_labels", "label_positions", "sort_labels"]
+__all__ = ["CellState", "fixed_labels", "label_positions"]
 
 
 class CellState:
@@ -58,7 +59,7 @@ class CellState:
         self._mean[y, a] += delta * share[:, None]
         cross = delta * np.sqrt(before * share)[:, None]
         if self.covariance == "diagonal":
-            self._scatter[y, a] += batch.scatter + cross**2
+            self._scatter[y, a] += np.asarray(batch.scatter) + cross**2
         elif self.covariance == "full":
             for i, (j, g) in enumerate(zip(y, a, strict=True)):
                 self._scatter[j, g] += batch.scatter[i]
@@ -133,12 +134,6 @@ class CellState:
                 "`other` of `CellMoments.merge` must have the same columns in the same order, "
                 f"got {other.feature_names} where {self.feature_names} were seen."
             )
-
-
-def sort_labels(labels: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    """Return labels as plain values in the one order used: by type name, then by value."""
-    plain: list[Any] = [v.item() if isinstance(v, np.generic) else v for v in labels]
-    return tuple(sorted(plain, key=lambda v: (type(v).__name__, v)))
 
 
 def fixed_labels(name: str, labels: Sequence[Hashable] | None) -> tuple[Hashable, ...]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from isonomy._frames import Table
+from isonomy._frames import Table, read_table
+from isonomy._validation import check_same_length, check_sample_weight
 from isonomy.distributions._accumulate import Covariance
+from isonomy.distributions._cell_arrays import Family
+from isonomy.distributions._cell_state import label_positions
 from isonomy.distributions._linalg import cholesky, constant_columns, symmetrize
 from isonomy.distributions.moments import CellMoments
 from isonomy.distributions.shrinkage import Shrinkage, blend, ledoit_wolf_intensity, shrink
@@ -20,8 +23,9 @@ from isonomy.errors import (
     InvalidInputError,
     SingularCovarianceError,
 )
+from isonomy.groups import find_cells
 
-__all__ = ["CellFit", "estimate_covariances", "ledoit_wolf_intensities", "log_values"]
+__all__ = ["CellFit", "collect_rows", "estimate_covariances"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,38 @@ class CellFit:
 
     covariances: NDArray[np.float64]
     lowers: NDArray[np.float64]
+
+
+def collect_rows(
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    sample_weight: ArrayLike | None,
+    family: Family,
+    covariance: Covariance,
+    shrinkage: Shrinkage,
+    *,
+    where: str,
+) -> tuple[CellMoments, Shrinkage | NDArray[np.float64]]:
+    """Return the moments of checked rows, and the shrinkage with what only rows can tell."""
+    table = read_table(X, where=where)
+    n = len(table.values)
+    cells = find_cells(y, sensitive_features, where=where)
+    check_same_length("y", len(cells.y_codes), n, where=where)
+    weight = check_sample_weight(sample_weight, n, where=where)
+    values = log_values(table, where=where) if family == "lognormal" else table.values
+    classes = cells.classes.tolist()
+    moments = CellMoments(
+        values.shape[1], covariance=covariance, classes=classes, groups=cells.groups
+    )
+    moments.feature_names = table.names
+    # the moments sort their labels: let the codes follow, whatever order they came in
+    y_codes = label_positions(classes, moments.classes)[cells.y_codes]
+    group_codes = label_positions(cells.groups, moments.groups)[cells.group_codes]
+    moments.add_coded(values, y_codes, group_codes, weight)
+    if shrinkage != "ledoit-wolf":
+        return moments, shrinkage
+    return moments, ledoit_wolf_intensities(values, y_codes, group_codes, weight, moments)
 
 
 def log_values(table: Table, *, where: str) -> NDArray[np.float64]:
@@ -101,7 +137,8 @@ def estimate_covariances(
     axis = 0 if covariance == "tied" else ()
     counts, n_rows = moments.counts.sum(axis=axis), moments.n_rows.sum(axis=axis)
     means = np.abs(moments.means).max(axis=0) if covariance == "tied" else moments.means
-    out = np.empty(counts.shape + (moments.n_features,) * 2)
+    # the covariances are ours: shrink them where they stand
+    out = np.empty(found.shape + found.shape[-1:]) if covariance == "diagonal" else found
     lowers = np.empty_like(out)
     for cell in np.ndindex(counts.shape):
         shrunk = _shrunk(found[cell], float(counts[cell]), shrinkage, scale, cell)

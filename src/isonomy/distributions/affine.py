@@ -272,7 +272,7 @@ class AffineMap:
             left, right = self.factors
             core = np.eye(left.shape[1]) + right.T @ left
             _check_invertible(core, size=self.n_features)
-            turned: NDArray[np.float64] = -np.linalg.solve(core.T, left.T).T
+            turned = np.asarray(-np.linalg.solve(core.T, left.T).T, dtype=np.float64)
             factors = (turned, right.copy())
             undone = AffineMap._trusted(np.zeros(self.n_features), factors=factors)
             offset = -undone._linear_rows(self.offset[None, :])[0]

@@ -8,22 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isonomy._frames import read_table
 from isonomy._validation import (
     as_column,
     check_choice,
     check_random_state,
     check_same_length,
-    check_sample_weight,
 )
 from isonomy.distributions._accumulate import Covariance
 from isonomy.distributions._cell_arrays import KINDS, Cell, CellArrays, Family
-from isonomy.distributions._cell_state import sort_labels
-from isonomy.distributions._fitting import (
-    estimate_covariances,
-    ledoit_wolf_intensities,
-    log_values,
-)
+from isonomy.distributions._fitting import collect_rows, estimate_covariances
 from isonomy.distributions._joint_checks import (
     check_arrays,
     check_comparable,
@@ -45,7 +38,7 @@ from isonomy.distributions.normal import (
 )
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage
 from isonomy.errors import InvalidInputError
-from isonomy.groups import encode_groups, find_cells
+from isonomy.groups import encode_groups, sort_labels
 
 __all__ = ["JointDistribution"]
 
@@ -287,25 +280,10 @@ class JointDistribution(CellArrays):
         where = "JointDistribution.fit"
         check_choice("family", family, tuple(KINDS), where=where)
         check_choice("covariance", covariance, ("full", "tied", "diagonal"), where=where)
-        method: Shrinkage | NDArray[np.float64] = check_shrinkage(shrinkage, where=where)
-        table = read_table(X, where=where)
-        n = len(table.values)
-        cells = find_cells(y, sensitive_features, where=where)
-        check_same_length("y", len(cells.y_codes), n, where=where)
-        weight = check_sample_weight(sample_weight, n, where=where)
-        values = log_values(table, where=where) if family == "lognormal" else table.values
-        moments = CellMoments(
-            values.shape[1],
-            covariance=covariance,
-            classes=cells.classes.tolist(),
-            groups=cells.groups,
+        checked = check_shrinkage(shrinkage, where=where)
+        moments, method = collect_rows(
+            X, y, sensitive_features, sample_weight, family, covariance, checked, where=where
         )
-        moments.feature_names = table.names
-        moments.add_coded(values, cells.y_codes, cells.group_codes, weight)
-        if isinstance(method, str) and method == "ledoit-wolf":
-            method = ledoit_wolf_intensities(
-                values, cells.y_codes, cells.group_codes, weight, moments
-            )
         return cls._estimate(moments, family, covariance, method, where=where)
 
     def __reduce__(self) -> tuple[Any, ...]:

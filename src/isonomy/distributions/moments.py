@@ -18,10 +18,9 @@ from isonomy.distributions._cell_state import (
     CellState,
     fixed_labels,
     label_positions,
-    sort_labels,
 )
 from isonomy.errors import InvalidInputError
-from isonomy.groups import find_cells
+from isonomy.groups import find_cells, sort_labels
 
 __all__ = ["CellMoments"]
 

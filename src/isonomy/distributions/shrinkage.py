@@ -90,26 +90,38 @@ def shrink(
     if scale is None:
         variance = covariance if covariance.ndim == 1 else np.diagonal(covariance)
         scale = np.sqrt(np.maximum(variance, 0.0))
-    if method == "oas":
-        method = oas_intensity(_standardised(covariance, scale), n)
-    return blend(covariance, float(method), scale)
+    inner = _standardised(covariance, scale)
+    intensity = oas_intensity(inner, n) if method == "oas" else float(method)
+    return _mix(covariance, inner, intensity, scale)
 
 
 def blend(
     covariance: NDArray[np.float64], intensity: float, scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return ``(1 - rho) R + rho (tr R / p) I`` scaled back, R in units of ``scale``."""
+    return _mix(covariance, _standardised(covariance, scale), intensity, scale)
+
+
+def _mix(
+    covariance: NDArray[np.float64],
+    inner: NDArray[np.float64],
+    intensity: float,
+    scale: NDArray[np.float64],
+) -> NDArray[np.float64]:
     live = scale > 0
-    out = np.array(covariance)
-    if not live.any():
-        return out
     units = scale[live]
-    inner = _standardised(covariance, scale)
+    if len(units) == 0:
+        return covariance.copy()
     if covariance.ndim == 1:
-        out[live] = ((1.0 - intensity) * inner + intensity * inner.mean()) * units**2
-        return out
-    mixed = shrunk_covariance(inner, shrinkage=intensity)
-    out[np.ix_(live, live)] = mixed * units * units[:, None]
+        mixed = ((1.0 - intensity) * inner + intensity * inner.mean()) * units**2
+    else:
+        mixed = shrunk_covariance(inner, shrinkage=intensity)
+        mixed *= units
+        mixed *= units[:, None]
+    if live.all():
+        return np.asarray(mixed)
+    out = covariance.copy()
+    out[live if out.ndim == 1 else np.ix_(live, live)] = mixed
     return out
 
 
@@ -121,7 +133,10 @@ def _standardised(
     units = scale[live]
     if covariance.ndim == 1:
         return covariance[live] / units**2
-    return covariance[np.ix_(live, live)] / units / units[:, None]
+    inner = covariance if live.all() else covariance[np.ix_(live, live)]
+    out: NDArray[np.float64] = inner / units
+    out /= units[:, None]
+    return out
 
 
 def oas_intensity(covariance: NDArray[np.float64], n: float) -> float:

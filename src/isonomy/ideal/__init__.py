@@ -1,8 +1,20 @@
 """Ideal distributions: what they are, the nearest one, and what it certifies."""
 
+from isonomy.ideal._state import solution_from_state, solution_to_state
+from isonomy.ideal.bayes import BayesRates, bayes_rates
+from isonomy.ideal.certificates import Certificate, certify
+from isonomy.ideal.criteria import ideal_violation, is_ideal
 from isonomy.ideal.nearest import IdealSolution, nearest_ideal
 
 __all__ = [
+    "BayesRates",
+    "Certificate",
     "IdealSolution",
+    "bayes_rates",
+    "certify",
+    "ideal_violation",
+    "is_ideal",
     "nearest_ideal",
+    "solution_from_state",
+    "solution_to_state",
 ]

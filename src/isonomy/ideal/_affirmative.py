@@ -65,7 +65,8 @@ def solve_affirmative(
             matrix, offset = _inverse(matrices[a], offsets[a])
         means[:, a], covariances[:, a] = push_cells(matrix, offset, *goal)
         there = means[:, a], covariances[:, a]
-        paid = kl_of_cells(*there, *own) if direction == "information" else kl_of_cells(*own, *there)
+        both = (*there, *own) if direction == "information" else (*own, *there)
+        paid = kl_of_cells(*both)
         value += float(q @ paid)
     return Solved(means, covariances, matrices, offsets, True, True, 1, (value,))
 
@@ -92,5 +93,5 @@ def largest_deviation(cells: CellArrays, solved: Solved, group: int, reference: 
 
 
 def _inverse(matrix: Array, offset: Array) -> tuple[Array, Array]:
-    inverse = np.linalg.inv(matrix)
+    inverse: Array = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     return inverse, -inverse @ offset

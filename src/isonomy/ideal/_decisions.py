@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
@@ -9,7 +12,7 @@ from scipy.special import ndtr
 
 from isonomy.ideal._cells import Array
 
-__all__ = ["confusion_on_line", "decide"]
+__all__ = ["confusion_on_line", "decide", "decide_each"]
 
 _REACH = 9.5
 """Standard deviations of a cell that are searched; beyond lies less than 1e-20 of it."""
@@ -30,18 +33,26 @@ def decide(log_joint: Array, cost: Array) -> NDArray[np.intp]:
     on which they agree left out, so that a far tail is decided by what is left, not by
     rounding.
     """
+    return decide_each(log_joint, [cost])[0]
+
+
+def decide_each(log_joint: Array, costs: Sequence[Array]) -> list[NDArray[np.intp]]:
+    """Return :func:`decide` for several cost matrices, the posterior computed once."""
     log_joint = log_joint - log_joint.max(axis=1, keepdims=True)
     posterior = np.exp(log_joint)
-    expected = posterior @ cost
-    best: NDArray[np.intp] = expected.argmin(axis=1)
-    rows = np.arange(len(best))
-    margin = expected - expected[rows, best][:, None]
-    margin[rows, best] = np.inf
-    size = posterior @ np.abs(cost).max(axis=1)
-    close = np.flatnonzero(margin.min(axis=1, initial=np.inf) <= _CLOSE * size)
-    if len(close):
-        best[close] = _decide_exactly(log_joint[close], cost)
-    return best
+    rows = np.arange(len(posterior))
+    decisions = []
+    for cost in costs:
+        expected = posterior @ cost
+        best: NDArray[np.intp] = expected.argmin(axis=1)
+        least = expected[rows, best].copy()
+        expected[rows, best] = np.inf
+        size = posterior @ np.abs(cost).max(axis=1)
+        close = np.flatnonzero(expected.min(axis=1) - least <= _CLOSE * size)
+        if len(close):
+            best[close] = _decide_exactly(log_joint[close], cost)
+        decisions.append(best)
+    return decisions
 
 
 def _decide_exactly(log_joint: Array, cost: Array) -> NDArray[np.intp]:
@@ -81,7 +92,7 @@ def confusion_on_line(means: Array, sds: Array, prior: Array, cost: Array) -> Ar
     deviations of every cell, roots bracketed by sign changes, extrema near zero checked for
     hidden pairs, then Brent's method to the last place.
     """
-    roots = np.unique(np.concatenate([[0.0][:0], *_boundaries(means, sds, prior, cost)]))
+    roots = np.unique(np.concatenate([np.empty(0), *_boundaries(means, sds, prior, cost)]))
     edges = np.concatenate([[-np.inf], roots, [np.inf]])
     inside = _representatives(roots, means, sds)
     chosen = decide(_log_joint(inside, means, sds, prior), cost)
@@ -105,9 +116,7 @@ def _representatives(roots: Array, means: Array, sds: Array) -> Array:
         return means[:1]
     # outside the last root nothing changes any more: any point there will do
     outer = sds.max()
-    return np.concatenate(
-        [[roots[0] - outer], 0.5 * (roots[:-1] + roots[1:]), [roots[-1] + outer]]
-    )
+    return np.concatenate([[roots[0] - outer], 0.5 * (roots[:-1] + roots[1:]), [roots[-1] + outer]])
 
 
 def _boundaries(means: Array, sds: Array, prior: Array, cost: Array) -> list[Array]:
@@ -152,7 +161,8 @@ def _two_terms(means: Array, sds: Array, sizes: Array) -> Array:
 
 def _grid(means: Array, sds: Array) -> Array:
     steps = np.linspace(-_REACH, _REACH, _POINTS_PER_CELL)
-    return np.unique((means[:, None] + sds[:, None] * steps).ravel())
+    grid: Array = np.unique((means[:, None] + sds[:, None] * steps).ravel())
+    return grid
 
 
 def _many_terms(grid: Array, means: Array, sds: Array, prior: Array, c: Array) -> Array:
@@ -160,29 +170,35 @@ def _many_terms(grid: Array, means: Array, sds: Array, prior: Array, c: Array) -
         return float(_contrast(_log_joint(np.array([x]), means, sds, prior), c)[0])
 
     values = _contrast(_log_joint(grid, means, sds, prior), c)
-    brackets = [
-        (grid[i], grid[i + 1]) for i in np.flatnonzero(values[:-1] * values[1:] < 0.0)
-    ]
+    brackets = [(grid[i], grid[i + 1]) for i in np.flatnonzero(values[:-1] * values[1:] < 0.0)]
     brackets += _hidden_brackets(grid, values, contrast)
     exact = grid[values == 0.0]
     roots = [brentq(contrast, low, high, xtol=1e-300, rtol=4 * _EPS) for low, high in brackets]
     return np.concatenate([exact, roots])
 
 
-def _hidden_brackets(grid: Array, values: Array, contrast: object) -> list[tuple[float, float]]:
+def _hidden_brackets(
+    grid: Array, values: Array, contrast: Callable[[float], float]
+) -> list[tuple[float, float]]:
     """Return brackets of pairs of roots between two grid points of one sign."""
     size = np.abs(values)
     dips = np.flatnonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:]) & (size[1:-1] < 0.05))
     found: list[tuple[float, float]] = []
     for i in dips + 1:
-        low, middle, high = grid[i - 1], grid[i], grid[i + 1]
+        low, high = grid[i - 1], grid[i + 1]
         sign = np.sign(values[i])
         if sign == 0 or np.sign(values[i - 1]) != sign or np.sign(values[i + 1]) != sign:
             continue
         lowest = minimize_scalar(
-            lambda x, s=sign: s * contrast(x),  # type: ignore[operator,misc]
-            bounds=(low, high), method="bounded", options={"xatol": 1e-12 * (high - low)},
+            partial(_signed, contrast, float(sign)),
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": 1e-12 * (high - low)},
         )
         if lowest.fun < 0.0:
             found += [(low, float(lowest.x)), (float(lowest.x), high)]
     return found
+
+
+def _signed(function: Callable[[float], float], sign: float, x: float) -> float:
+    return sign * function(x)

@@ -50,11 +50,15 @@ def solve_all_diagonal(
     start: list[Start] | None = None,
 ) -> Solved:
     """Return the nearest ideal cells and the maps of rows, all groups moving."""
-    _, n_groups, d = cells.means.shape
+    d = cells.means.shape[2]
     variances = variances_of(cells)
     found = [
         nearest_for_all_groups(
-            cells.means[:, :, j], variances[:, :, j], weights, direction, start and start[j]
+            cells.means[:, :, j],
+            variances[:, :, j],
+            weights,
+            direction,
+            None if start is None else start[j],
         )
         for j in range(d)
     ]

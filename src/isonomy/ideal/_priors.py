@@ -73,7 +73,10 @@ def joint_prior(prior: Array, cell_kl: Callable[[Array], Array]) -> tuple[Array,
     best: tuple[float, Array] | None = None
     for start in _label_starts(prior):
         run = minimize(
-            lambda z: total(z)[:2], np.log(start), jac=True, method="L-BFGS-B",
+            lambda z: total(z)[:2],
+            np.log(start),
+            jac=True,
+            method="L-BFGS-B",
             options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 200},
         )
         if best is None or run.fun < best[0]:

@@ -37,7 +37,7 @@ class Request:
     @property
     def all_move(self) -> bool:
         """Whether no group stays."""
-        return len(self.movers) == self.cells.means.shape[1]
+        return len(self.movers) == int(self.cells.means.shape[1])
 
 
 def check_request(
@@ -89,8 +89,8 @@ def _check_moves(moves: Any, groups: Sequence[Hashable]) -> tuple[int, ...]:
     if isinstance(moves, str) and moves == "all":
         return tuple(range(len(groups)))
     known = list(groups)
-    single = isinstance(moves, str) or not isinstance(moves, Sequence | set | frozenset | np.ndarray)
-    named = [moves] if single or _is_group(moves, known) else list(moves)
+    several = isinstance(moves, list | tuple | set | frozenset | np.ndarray)
+    named = list(moves) if several and not _is_group(moves, known) else [moves]
     if not named:
         raise InvalidInputError(
             f"`moves` of `{_WHERE}` must be 'all' or name at least one group, got none."

@@ -90,8 +90,12 @@ def _rebuild(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
     groups = [_from_plain(value) for value in config["groups"]]
     joints = [
         JointDistribution.from_arrays(
-            *(tensors[f"{PREFIX}{name}/{part}"] for part in ("means", "covariances", "prior")),
-            classes, groups, config["family"],
+            tensors[f"{PREFIX}{name}/means"],
+            tensors[f"{PREFIX}{name}/covariances"],
+            tensors[f"{PREFIX}{name}/prior"],
+            classes,
+            groups,
+            config["family"],
         )
         for name in ("source", "ideal")
     ]

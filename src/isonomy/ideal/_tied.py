@@ -111,7 +111,7 @@ def class_coordinates(means: Array, cov: Array) -> Array:
     """
     lower = np.linalg.cholesky(cov)
     differences = solve_triangular(lower, (means[1:] - means[0]).T, lower=True)
-    upper = np.linalg.qr(differences, mode="r")
+    upper: Array = np.linalg.qr(differences)[1]
     signs = np.where(np.diagonal(upper) < 0, -1.0, 1.0)
     coordinates = np.zeros((len(means), upper.shape[0]))
     coordinates[1:] = (signs[:, None] * upper).T

@@ -15,6 +15,7 @@ is bounded, convexity is lost and several starts are tried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +122,7 @@ def _two_classes(coordinates: Array, weights: Array, direction: Direction) -> Ca
     return _as_points(_root(slope_angle, high), coordinates, weights, direction)
 
 
-def _root(slope: object, high: float) -> float:
+def _root(slope: Callable[[float], float], high: float) -> float:
     return float(brentq(slope, 0.0, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500))
 
 
@@ -159,7 +160,7 @@ def _value_and_gradient(
         q = weights[:, a]
         found = (points, coordinates[:, a])
         source, target = found if direction == "information" else found[::-1]
-        matrix, offset = best_affine_map(source, eye, target, eye, q)
+        matrix, _ = best_affine_map(source, eye, target, eye, q)
         miss = center(source, q)[1] @ matrix.T - center(target, q)[1]
         miss = q[:, None] * miss
         gradient += miss @ matrix if direction == "information" else -miss
@@ -186,8 +187,13 @@ def _descend(
         jac=True,
         method="L-BFGS-B",
         callback=lambda intermediate_result: history.append(float(intermediate_result.fun)),
-        options={"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "maxcor": 30,
-                 "ftol": 1e-16, "gtol": 1e-11},
+        options={
+            "maxiter": _MAX_ITERATIONS,
+            "maxfun": 2 * _MAX_ITERATIONS,
+            "maxcor": 30,
+            "ftol": 1e-16,
+            "gtol": 1e-11,
+        },
     )
     value, gradient = flat(found.x)
     converged = bool(np.abs(gradient).max() < _GRADIENT_TOLERANCE)
@@ -224,7 +230,7 @@ def solve_all_tied(
             matrix, offset = best_affine_map(canonical, eye, own, covs[a], q)
         else:
             there, shift = best_affine_map(own, covs[a], canonical, eye, q)
-            matrix = np.linalg.inv(there)
+            matrix = np.asarray(np.linalg.inv(there), dtype=np.float64)
             offset = -matrix @ shift
         means[:, a], covariances[:, a] = push_cells(matrix, offset, canonical, eye[None])
     matrices, offsets = np.empty((n_groups, d, d)), np.empty((n_groups, d))
@@ -236,7 +242,13 @@ def solve_all_tied(
         )
     matrices[reference], offsets[reference] = eye, 0.0
     return Solved(
-        means, covariances, matrices, offsets,
-        points.converged, points.global_optimum, points.n_iter, points.history,
+        means,
+        covariances,
+        matrices,
+        offsets,
+        points.converged,
+        points.global_optimum,
+        points.n_iter,
+        points.history,
         points.means,
     )

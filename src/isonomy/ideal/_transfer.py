@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -55,7 +56,7 @@ class Transfer:
 def transfer(
     means: Array,
     covariances: Array,
-    known: Array,
+    known: NDArray[np.bool_],
     solution: IdealSolution,
 ) -> Transfer:
     """Push cells by the stored maps and compare them with the canonical cells.
@@ -91,7 +92,12 @@ def transfer(
 
 
 def _recall(
-    rows: Array, means: Array, covs: Array, goal_means: Array, goal_covs: Array, prior: Array
+    rows: NDArray[np.intp],
+    means: Array,
+    covs: Array,
+    goal_means: Array,
+    goal_covs: Array,
+    prior: Array,
 ) -> Array:
     """Return P(canonical Bayes rule predicts y | cell y) for the classes in ``rows``."""
     whiten = np.linalg.inv(np.linalg.cholesky(goal_covs[0]))
@@ -102,21 +108,27 @@ def _recall(
         whiten = basis.T @ whiten
     points = (goal_means - centre) @ whiten.T
     laws = whiten @ goal_covs @ whiten.T
-    inverses = np.linalg.inv(laws)
-    log_scale = np.log(prior) - 0.5 * np.linalg.slogdet(laws)[1]
     white_means = (means - centre) @ whiten.T
     lowers = np.linalg.cholesky(whiten @ covs @ whiten.T)
     normal = _normal_points(points.shape[1])
-    found = np.empty(len(rows))
     cost = 1.0 - np.eye(len(points))
+    found = np.empty(len(rows))
     for i, y in enumerate(rows):
         x = white_means[i] + normal @ lowers[min(i, len(lowers) - 1)].T
-        far = x[:, None, :] - points
-        log_joint = log_scale - 0.5 * np.einsum(
-            "nki,kij,nkj->nk", far, np.broadcast_to(inverses, (len(points), *laws.shape[1:])), far,
-            optimize=True,
-        )
-        found[i] = (decide(log_joint, cost) == y).mean()
+        found[i] = (decide(np.log(prior) + _log_densities(x, points, laws), cost) == y).mean()
+    return found
+
+
+def _log_densities(x: Array, points: Array, laws: Array) -> Array:
+    """Return log densities (n, K) up to a constant a row; one law: the identity."""
+    if len(laws) == 1:
+        linear: Array = x @ points.T - 0.5 * (points**2).sum(axis=1)
+        return linear
+    log_scale = -0.5 * np.linalg.slogdet(laws)[1]
+    found: Array = np.empty((len(x), len(points)))
+    for y, (middle, law) in enumerate(zip(points, laws, strict=True)):
+        white = np.linalg.solve(np.linalg.cholesky(law), (x - middle).T)
+        found[:, y] = log_scale[y] - 0.5 * (white**2).sum(axis=0)
     return found
 
 
@@ -124,5 +136,3 @@ def _normal_points(d: int) -> Array:
     parts = [qmc.Sobol(d, seed=s).random_base2(_LOG2_POINTS) for s in range(_N_SCRAMBLES)]
     points: Array = ndtri(np.clip(np.concatenate(parts), 1e-16, 1.0 - 1e-16))
     return points
-
-

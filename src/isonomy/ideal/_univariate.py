@@ -122,11 +122,15 @@ def nearest_for_all_groups(
     best: tuple[float, Array, Any] | None = None
     history: list[float] = []
     n_iter = 0
-    for signs in _sign_patterns(means.shape[1]) if start is None else [start[0]]:
+    patterns = _sign_patterns(means.shape[1]) if start is None else iter([start[0]])
+    for signs in patterns:
         programme = kind(*standard, signs)
         for x0 in _starts(programme) if start is None else [start[1]]:
             found = minimize(
-                programme.value_and_gradient, x0, jac=True, method="L-BFGS-B",
+                programme.value_and_gradient,
+                x0,
+                jac=True,
+                method="L-BFGS-B",
                 options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-11},
             )
             n_iter += int(found.nit)
@@ -154,8 +158,8 @@ def nearest_for_all_groups(
 
 def _sign_patterns(n_groups: int) -> Iterator[Array]:
     if n_groups <= _ALL_SIGNS_UP_TO:
-        for signs in product((1.0, -1.0), repeat=n_groups - 1):
-            yield np.array((1.0, *signs))
+        for pattern in product((1.0, -1.0), repeat=n_groups - 1):
+            yield np.array((1.0, *pattern))
         return
     # too many patterns: none flipped, one flipped, two flipped
     for i in range(n_groups):
@@ -232,9 +236,7 @@ class _Information(_Programme):
         gamma, size, _, residual, canonical = (p[0] for p in self._parts(x[None]))
         precision = self.weights / self.variances
         miss = gamma * canonical[:, None] - residual
-        pull = precision * (
-            gamma * (self.class_weight / size)[:, None] + miss * canonical[:, None]
-        )
+        pull = precision * (gamma * (self.class_weight / size)[:, None] + miss * canonical[:, None])
         slope = gamma * pull.sum(axis=0) - self.group_weight
         return float(self.values(x[None])[0]), slope[1:]
 

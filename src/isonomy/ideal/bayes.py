@@ -16,7 +16,7 @@ from isonomy._validation import check_random_state
 from isonomy.distributions import JointDistribution
 from isonomy.errors import InvalidInputError
 from isonomy.ideal._cells import Array
-from isonomy.ideal._decisions import confusion_on_line, decide
+from isonomy.ideal._decisions import confusion_on_line, decide_each
 from isonomy.ideal._tied import class_coordinates
 
 __all__ = ["BayesRates", "bayes_rates", "rates_for_costs"]
@@ -183,16 +183,15 @@ def _integrate(
     means: Array, covs: Array, prior: Array, costs: Sequence[Array], seed: int, log2_points: int
 ) -> list[tuple[Array, float]]:
     """Return P(predicted | true) and the largest standard error, by quasi-Monte-Carlo."""
-    lowers = np.linalg.cholesky(covs)
+    lowers: Array = np.asarray(np.linalg.cholesky(covs), dtype=np.float64)
     found = [np.zeros((_N_SCRAMBLES, *cost.shape)) for cost in costs]
     for s in range(_N_SCRAMBLES):
         unit = qmc.Sobol(means.shape[1], seed=seed + s).random_base2(log2_points)
         normal = ndtri(np.clip(unit, 1e-16, 1.0 - 1e-16))
         for y in range(len(means)):
             log_joint = _log_joint(means[y] + normal @ lowers[y].T, means, lowers, prior)
-            for i, cost in enumerate(costs):
-                chosen = decide(log_joint, cost)
-                found[i][s, y] = np.bincount(chosen, minlength=cost.shape[1]) / len(normal)
+            for i, chosen in enumerate(decide_each(log_joint, costs)):
+                found[i][s, y] = np.bincount(chosen, minlength=costs[i].shape[1]) / len(normal)
     return [
         (f.mean(axis=0), float((f.std(axis=0, ddof=1) / np.sqrt(_N_SCRAMBLES)).max()))
         for f in found

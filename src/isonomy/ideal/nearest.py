@@ -224,9 +224,10 @@ def _pack(
     log_ratio = np.log(prior / fitted) * (1.0 if direction == "information" else -1.0)
     prior_kl = float((weights * log_ratio).sum())
     n_classes, n_groups, d = solved.means.shape
+    tied = len(solved.covariances) == 1
     ideal = JointDistribution.from_arrays(
         solved.means,
-        np.broadcast_to(solved.covariances, (n_classes, n_groups, d, d)),
+        solved.covariances[0] if tied else solved.covariances,
         prior,
         joint.classes,
         joint.groups,

@@ -97,7 +97,7 @@ def class_weights(
         total = np.where(usable, first + second, 1.0)
         raw = np.where(usable, first * second / total, 0.0)
     total_weight = float(raw.sum())
-    weights: Floats = raw / total_weight if total_weight > 0 else raw
+    weights: Floats = np.divide(raw, total_weight if total_weight > 0 else 1.0)
     return weights
 
 

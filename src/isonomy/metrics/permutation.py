@@ -1,4 +1,4 @@
-"""Permutation tests: is a gap larger than chance, had groups been dealt at random?
+"""Permutation tests: how often a gap is as large when groups are dealt at random.
 
 Within each stratum the groups are shuffled among the rows. The counts that a shuffle
 leaves follow a (multivariate) hypergeometric law, which is drawn directly.

@@ -140,14 +140,14 @@ def answer_sentences(
     n_rare: int,
     n_missing: int,
 ) -> list[tuple[str, str]]:
-    """Return (head, sentence) pairs: before, after, the price, the group, the limits."""
+    """Return (head, sentence) pairs: before, after, accuracy, the group, the limits."""
     items = []
     if before is not None:
         items.append((f"Before ({before['label']}):", _gap_sentence(before)))
     head = f"After ({after['label']}):" if before is not None else f"{after['label']}:"
     items.append((head, _gap_sentence(after)))
     if before is not None and is_number(_accuracy(before).get("value")):
-        items.append(("The price:", _price(before, after)))
+        items.append(("Accuracy:", _price(before, after)))
     items.append(("The group:", _group_sentence(after, others)))
     items.append(("The limits:", _limits_sentence(n_test, n_rare, n_missing)))
     return items
@@ -177,12 +177,12 @@ def _gap_sentence(method: Method) -> str:
 def _price(before: Method, after: Method) -> str:
     old, new = _accuracy(before).get("value"), _accuracy(after).get("value")
     if not is_number(new) or new is None or old is None:
-        return "accuracy afterwards could not be estimated."
+        return "it could not be estimated afterwards."
     change = 100 * (new - old)
     if abs(change) < 0.05:
-        return f"accuracy stays at {per_cent(new)}%."
+        return f"it stays at {per_cent(new)}%."
     verb = "falls" if change < 0 else "rises"
-    return f"accuracy {verb} from {per_cent(old)}% to {per_cent(new)}%."
+    return f"it {verb} from {per_cent(old)}% to {per_cent(new)}%."
 
 
 def _group_sentence(after: Method, others: Sequence[Method]) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "points",
     "shorten",
     "signed_points",
+    "significant",
 ]
 
 UNDEFINED = "n/a"
@@ -44,6 +45,11 @@ def _fixed(value: float, digits: int) -> str:
 def number(value: Any, digits: int = 3) -> str:
     """Return a plain number, such as a ratio or a loss."""
     return _fixed(value, digits) if is_number(value) else UNDEFINED
+
+
+def significant(value: Any) -> str:
+    """Return a number of any size with three digits that matter: 3e-15 stays 3e-15."""
+    return f"{value:.3g}".replace("-", _MINUS) if is_number(value) else UNDEFINED
 
 
 def per_cent(value: Any, digits: int = 1) -> str:

@@ -105,9 +105,9 @@ def check_result(result: Any, *, where: str = "`result` passed to `render`") -> 
             "or a newer one."
         )
     kind = result.get("kind")
-    if kind not in _REQUIRED:
+    if not isinstance(kind, str) or kind not in _REQUIRED:
         raise ArtefactKindError(f"{where} must be of kind 'audit' or 'comparison', got {kind!r}.")
-    _check_keys(result, str(kind), where=where)
+    _check_keys(result, kind, where=where)
     return result
 
 

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from isonomy.report._document import Block, Bullets, Code, Fold, Paragraph, Section, Table
-from isonomy.report._numbers import UNDEFINED, count, interval, is_number, number, per_cent
+from isonomy.report._numbers import (
+    UNDEFINED,
+    count,
+    interval,
+    is_number,
+    per_cent,
+    points,
+    significant,
+)
 from isonomy.report._words import HOW_TO_READ, metric_name
 
 __all__ = [
@@ -133,7 +141,22 @@ def certificate_section(certificate: Any, *, method: str) -> Section:
     if numbers:
         table = Table("The certificate in numbers", ("Quantity", "Value"), numbers)
         blocks.append(Fold("The certificate in numbers", (table,), is_open=not sentences))
+    by_class = certificate.get("by_class") or ()
+    if by_class:
+        blocks.append(Fold(f"Class by class ({len(by_class)})", (_bound_table(by_class),)))
     return Section("certificate", "The certificate", tuple(blocks))
+
+
+def _bound_table(by_class: Sequence[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        (str(e.get("class")), points(e.get("transfer_bound")), points(e.get("head_gap")))
+        for e in by_class
+    )
+    return Table(
+        "On the fitted distribution after steering: TPR gaps between groups (points)",
+        ("Class", "No classifier has more than", "One particular classifier has"),
+        rows,
+    )
 
 
 def _key_words(key: str) -> str:
@@ -146,7 +169,7 @@ def _plain_value(value: bool | int | float | str) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value or UNDEFINED
-    return count(value) if isinstance(value, int) else number(value, 4)
+    return count(value) if isinstance(value, int) else significant(value)
 
 
 def missing_section(

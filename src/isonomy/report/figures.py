@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from isonomy.errors import InvalidInputError
 from isonomy.report._canvas import COLOURS, new_figure, new_panel, plain_settings, write
 from isonomy.report._document import Width
 from isonomy.report._numbers import is_number, shorten
@@ -84,9 +85,17 @@ def estimate_chart(
 
     Raises
     ------
+    InvalidInputError
+        If there are no rows or scales, or a row lacks estimates for a scale.
     MissingExtraError
         If Matplotlib is not installed.
     """
+    if not rows or not scales or any(len(row.estimates) != len(scales) for row in rows):
+        raise InvalidInputError(
+            "`rows` passed to `estimate_chart` must be at least one row, with one tuple of "
+            f"estimates for each of the {len(scales)} scales, got {len(rows)} rows with "
+            f"{sorted({len(row.estimates) for row in rows})}."
+        )
     with plain_settings():
         return (_wide if width == "wide" else _narrow)(rows, scales)
 

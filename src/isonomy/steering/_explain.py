@@ -14,7 +14,7 @@ from isonomy._validation import check_real
 from isonomy.distributions import CellMoments
 from isonomy.steering._working_scale import to_working_scale
 
-__all__ = ["RowExplanations", "explain_move"]
+__all__ = ["RowExplanations", "explain_move", "standard_deviations"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def explain_move(
     working = to_working_scale(second, steerer.family, names, where=where) - to_working_scale(
         first, steerer.family, names, where=where
     )
-    scale = _standard_deviations(steerer.moments_)
+    scale = steerer.scale_
     relative = np.divide(working, scale, out=np.zeros_like(move), where=scale > 0)
     order = np.argsort(-np.abs(relative), axis=1, kind="stable")[:, : min(top, move.shape[1])]
     return RowExplanations(
@@ -90,7 +90,7 @@ def explain_move(
     )
 
 
-def _standard_deviations(moments: CellMoments) -> NDArray[np.float64]:
+def standard_deviations(moments: CellMoments) -> NDArray[np.float64]:
     """Return the overall standard deviation of every feature, from cell moments."""
     counts, means = moments.counts, np.nan_to_num(moments.means)
     share = counts / counts.sum()

@@ -38,11 +38,14 @@ class GivenSettings:
 
 @dataclass(frozen=True)
 class GivenFit:
-    """Maps of the rows of every group in X's own coordinates, with the solution behind."""
+    """Maps of the rows of every group in X's own coordinates, with the solution behind.
+
+    ``coordinates`` is None where the solution speaks of the features themselves.
+    """
 
     maps: dict[Hashable, AffineMap]
     solution: IdealSolution
-    coordinates: Coordinates
+    coordinates: Coordinates | None
 
 
 def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> GivenFit:
@@ -50,7 +53,7 @@ def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> G
     solution, coordinates = solve_given(moments, settings, where=where)
     maps = {group: coordinates.lift(inner) for group, inner in solution.maps.items()}
     if coordinates.is_full:
-        solution = in_features(solution, coordinates)
+        return GivenFit(maps, in_features(solution, coordinates), None)
     return GivenFit(maps, solution, coordinates)
 
 

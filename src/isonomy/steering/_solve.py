@@ -10,20 +10,29 @@ from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import Certificate, IdealSolution, certify
 from isonomy.steering._blind import blind_map
-from isonomy.steering._blind_certificate import certify_blind
+from isonomy.steering._blind_solution import (
+    blind_solution,
+    certify_blind,
+    erased_coordinates,
+)
+from isonomy.steering._coordinates import Coordinates
 from isonomy.steering._given import GivenSettings, fit_given
 from isonomy.steering._rank import directions_of
 
-__all__ = ["Solved", "solve"]
+__all__ = ["Solved", "certificate_of", "solve"]
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The maps of every group's rows, with the solution and the certificate behind them."""
+    """The maps of every group's rows, with the solution behind them.
+
+    ``coordinates`` lead from rows (on the family's working scale) to those in which the
+    solution speaks, where these are not the features themselves.
+    """
 
     maps: dict[Hashable, AffineMap]
     solution: IdealSolution | None
-    certificate: Certificate | None
+    coordinates: Coordinates | None
 
     @classmethod
     def unmoved(cls, groups: Sequence[Hashable], n_features: int) -> Self:
@@ -53,7 +62,7 @@ def _solve_given(steerer: Any, where: str) -> Solved:
         random_state=steerer.random_state,
     )
     found = fit_given(steerer.moments_, settings, where=where)
-    return Solved(found.maps, found.solution, certify(found.solution))
+    return Solved(found.maps, found.solution, found.coordinates)
 
 
 def _solve_blind(steerer: Any, where: str) -> Solved:
@@ -69,5 +78,18 @@ def _solve_blind(steerer: Any, where: str) -> Solved:
         )
     steerer.rank_ = rank
     shared = blind_map(found, rank)
-    maps = dict.fromkeys(steerer.groups_, shared)
-    return Solved(maps, None, certify_blind(moments, found, rank, steerer.shrinkage))
+    coordinates = erased_coordinates(found, rank)
+    solution = None
+    if (moments.counts > 0).all():
+        solution = blind_solution(moments, coordinates, steerer.shrinkage, where=where)
+    return Solved(dict.fromkeys(steerer.groups_, shared), solution, coordinates)
+
+
+def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
+    """Return what holds after steering; None for a single group, whose rows do not move."""
+    if len(steerer.groups_) == 1:
+        return None
+    if steerer.groups == "blind" and solved.coordinates is not None:
+        left = solved.coordinates.n_dimensions
+        return certify_blind(solved.solution, steerer.rank_, left + steerer.rank_)
+    return None if solved.solution is None else certify(solved.solution)

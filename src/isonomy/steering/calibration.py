@@ -221,7 +221,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         if strangers or len(np.unique(classes)) < len(classes):
             raise InvalidInputError(
                 f"`classes` of `{where}` must name every class of `y` once, one a score "
-                f"column; missing or repeated: {strangers or list(classes)}."
+                f"column; missing or repeated: {strangers or classes.tolist()}."
             )
         return classes
 
@@ -253,7 +253,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         matches = np.flatnonzero(self.classes_ == self.pos_label)
         if len(matches) == 0:
             raise InvalidInputError(
-                f"`pos_label` of `{where}` must be one of {list(self.classes_)}, got "
+                f"`pos_label` of `{where}` must be one of {self.classes_.tolist()}, got "
                 f"{self.pos_label!r}."
             )
         return int(matches[0])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from isonomy._frames import is_frame, take_columns
 from isonomy._group_codes import MissingGroups, UnknownGroup
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels
@@ -16,11 +18,12 @@ from isonomy.distributions import AffineMap, CellMoments
 from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
-from isonomy.steering._explain import RowExplanations, explain_move
+from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
+from isonomy.steering._persistence import load_steerer, save_steerer
 from isonomy.steering._probe import fit_probe, mixed_rows, posterior
 from isonomy.steering._rank import RankCurve, choose_rank
 from isonomy.steering._settings import check_settings
-from isonomy.steering._solve import Solved, solve
+from isonomy.steering._solve import Solved, certificate_of, solve
 from isonomy.steering._working_scale import from_working_scale, to_working_scale
 
 __all__ = ["IdealSteerer"]
@@ -87,7 +90,9 @@ class IdealSteerer(GroupAwareTransformer):
     maps_ : dict
         Group -> ``AffineMap`` of its rows (of log X for "lognormal").
     solution_ : IdealSolution or None
-        The nearest ideal distribution; None for "blind".
+        The nearest ideal distribution, of the features (of log X for "lognormal"), or of
+        the coordinates that steering moves where these are fewer. For "blind": of the
+        directions left, with each class's pooled law as the ideal. None for one group.
     certificate_ : Certificate
         What holds after steering, under which law.
     sample_weight_ : (n_samples,)
@@ -170,13 +175,16 @@ class IdealSteerer(GroupAwareTransformer):
 
     @property
     def solution_(self) -> IdealSolution | None:
-        """The nearest ideal distribution; None for "blind" and for a single group."""
+        """The ideal distribution that steered rows are compared with; None for one group."""
         return self._solved().solution
 
     @property
     def certificate_(self) -> Certificate | None:
         """What holds after steering; None for a single group, whose rows do not move."""
-        return self._solved().certificate
+        solved = self._solved()
+        if self._certificate is None:  # integrals that only their reader should pay for
+            self._certificate = certificate_of(self, solved)
+        return self._certificate
 
     def partial_fit(
         self,
@@ -206,6 +214,11 @@ class IdealSteerer(GroupAwareTransformer):
         """
         where = "IdealSteerer.partial_fit"
         check_settings(self, where=where)
+        if hasattr(self, "_saved_certificate"):
+            raise InvalidInputError(
+                f"`{where}` cannot go on from a loaded steerer: its file holds maps, not the "
+                "moments of the rows. Fit a new one on all rows."
+            )
         first = not hasattr(self, "moments_")
         table, labels, found, weight = self._read_training(
             X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
@@ -231,6 +244,9 @@ class IdealSteerer(GroupAwareTransformer):
             )
 
     def _start(self, n_features: int, classes: Any, groups: Any) -> None:
+        for loaded in ("_scale", "_saved_certificate"):
+            if hasattr(self, loaded):
+                delattr(self, loaded)
         self.moments_ = CellMoments(
             n_features,
             covariance="tied" if self.groups == "blind" else self.covariance,
@@ -243,8 +259,66 @@ class IdealSteerer(GroupAwareTransformer):
         self.probe_: Any = None
         self._forget()
 
+    @property
+    def scale_(self) -> NDArray[np.float64]:
+        """Standard deviation of every steered feature (of its log for "lognormal")."""
+        check_is_fitted(self)
+        stored: NDArray[np.float64] | None = getattr(self, "_scale", None)
+        return standard_deviations(self.moments_) if stored is None else stored
+
+    @property
+    def cell_rows_(self) -> NDArray[np.intp]:
+        """Training rows of every (label, group) cell, ``(n_classes, n_groups)``."""
+        check_is_fitted(self)
+        return self.moments_.n_rows
+
+    def save(self, path: str | Path, *, fingerprint: Mapping[str, Any] | None = None) -> Path:
+        """Write maps, solution and certificate to one safetensors file, wholly or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            By custom ending in ``.safetensors``.
+        fingerprint : mapping, optional
+            From ``isonomy.artefact.data_fingerprint``, to recognise the training data.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written; nothing is left behind.
+
+        Notes
+        -----
+        No rows are stored, and no means of cells with fewer than 10 rows. The probe of
+        "infer" goes through skops, where that is installed.
+        """
+        return save_steerer(self, path, fingerprint=fingerprint)
+
+    @classmethod
+    def load(cls, path: str | Path, *, trusted: Sequence[str] = ()) -> Self:
+        """Return the steerer saved at ``path``, ready to transform.
+
+        Parameters
+        ----------
+        path : str or Path
+        trusted : sequence of str
+            Types that the probe of "infer" may hold, for skops.
+
+        Raises
+        ------
+        ArtefactError
+            If the file is missing, cut off, altered, of another kind or newer.
+        """
+        steerer: Self = load_steerer(cls, path, trusted=trusted)
+        return steerer
+
     def _forget(self) -> None:
         self._state: Solved | None = None
+        self._certificate: Certificate | None = None
 
     def _fit_values(
         self,
@@ -295,6 +369,19 @@ class IdealSteerer(GroupAwareTransformer):
             self._state = solve(self, where="IdealSteerer.fit")
         return self._state
 
+    def _solution_coordinates(self, X: Any) -> NDArray[np.float64]:
+        """Return rows in the coordinates of ``solution_``; ``certify`` asks for them."""
+        where = "certify"
+        rest = X
+        if self.group_columns and is_frame(X):
+            present = [c for c in self.group_columns if c in X.columns]
+            rest = take_columns(X, present, where=where)[0] if present else X
+        table = self._read(X, rest, where=where, reset=False)
+        work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
+        found = self._solved().coordinates
+        rows = np.asarray(work, dtype=np.float64)
+        return rows if found is None else (rows - found.centre) @ found.ahead
+
     def _uses_groups_at_transform(self) -> bool:
         return self.groups == "given"
 
@@ -309,6 +396,11 @@ class IdealSteerer(GroupAwareTransformer):
         if self.groups == "blind":
             moved = maps[0].apply(work)
         elif codes is None:
+            if self.probe_ is None:
+                raise InvalidInputError(
+                    f"`{where}` needs the probe that infers groups, and this steerer was saved "
+                    "without it. Install skops, then save and load the fitted steerer again."
+                )
             weights = posterior(self.probe_, work, len(maps), hard=self.inference == "hard")
             moved = mixed_rows([m.apply(work) for m in maps], weights)
         else:

@@ -1,0 +1,119 @@
+"""Write docs/api.md and docs/cli.md from the code, so that no page is stale.
+
+``make docs`` runs it; a test compares the pages with what it would write.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+PACKAGES = {
+    "isonomy": "The main names",
+    "isonomy.distributions": "Distributions, moments and maps",
+    "isonomy.ideal": "What is ideal, what is nearest, what it certifies",
+    "isonomy.steering": "Move rows",
+    "isonomy.metrics": "Measure gaps",
+    "isonomy.auditing": "Judge predictions",
+    "isonomy.baselines": "Other people's methods, from their formulas",
+    "isonomy.datasets": "Data with known truth",
+    "isonomy.comparison": "Several methods on the same rows",
+    "isonomy.report": "Results for readers",
+    "isonomy.groups": "Groups, cells and weights",
+    "isonomy.artefact": "Save and load",
+    "isonomy.plugins": "Names for parts, ours and yours",
+    "isonomy.errors": "Errors and warnings",
+}
+
+API_HEAD = """# Public names
+
+Every name that you may rely on, with the first line of its documentation; `help(name)` shows the rest.
+This page is written by `make docs`.
+"""
+
+CLI_HEAD = """# Commands
+
+What `isonomy COMMAND --help` prints. `python -m isonomy` is the same as `isonomy`. This page is written by
+`make docs`.
+"""
+
+
+def api_page() -> str:
+    """Return docs/api.md: a table of names for each package."""
+    parts = [API_HEAD]
+    for package, title in PACKAGES.items():
+        module = importlib.import_module(package)
+        names = [name for name in module.__all__ if name != "__version__"]
+        rows = [f"| `{name}` | {_first_line(module, name)} |" for name in names]
+        head = f"## `{package}`: {title[0].lower()}{title[1:]}\n\n| name | what it is |\n|---|---|\n"
+        parts.append(head + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def cli_page() -> str:
+    """Return docs/cli.md: the help of the program and of every command."""
+    parts = [CLI_HEAD, _help_section()]
+    from isonomy import plugins
+
+    parts.extend(_help_section(command) for command in plugins.names("commands"))
+    return "\n".join(parts)
+
+
+def _first_line(module: object, name: str) -> str:
+    value = getattr(module, name)
+    if inspect.isfunction(value) or inspect.isclass(value):
+        text = (inspect.getdoc(value) or "").split("\n\n")[0]
+    else:
+        text = _attribute_doc(module, name)
+    line = " ".join(text.split())
+    assert line, f"{module.__name__}.{name} has no documentation"
+    return line.replace("|", r"\|").replace("``", "`").replace(":class:`", "`")
+
+
+def _attribute_doc(module: object, name: str) -> str:
+    """Return the string under an assignment, or what kind of constant it is."""
+    lines = inspect.getsource(_home(module, name)).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith((f"{name} =", f"{name}:")))
+    for line in lines[start + 1 :]:
+        if line.startswith('"""'):
+            return line.strip('"')
+        if line and not line.startswith((" ", ")", "}", "]")):
+            break
+    return "The values that the argument of this name accepts."
+
+
+def _home(module: object, name: str) -> object:
+    """Return the module that assigns ``name``, followed through the imports."""
+    value = getattr(module, name)
+    for candidate in [module, *sys.modules.values()]:
+        if not getattr(candidate, "__name__", "").startswith("isonomy"):
+            continue
+        source = inspect.getsource(candidate)
+        assigned = any(line.startswith((f"{name} =", f"{name}:")) for line in source.splitlines())
+        if assigned and getattr(candidate, name, None) is value:
+            return candidate
+    raise LookupError(name)
+
+
+def _help_section(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "isonomy", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"},
+    )
+    title = " ".join(("isonomy", *command))
+    text = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    return f"## `{title}`\n\n```text\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    (HERE / "api.md").write_text(api_page(), encoding="utf-8")
+    (HERE / "cli.md").write_text(cli_page(), encoding="utf-8")

@@ -1,0 +1,77 @@
+"""What ``isonomy steer`` was asked to learn, checked before any work is done."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from isonomy.errors import InvalidInputError
+
+__all__ = ["Mode", "SteerRequest", "refuse_with_apply"]
+
+Mode = Literal["blind", "given", "infer"]
+
+
+@dataclass(frozen=True)
+class SteerRequest:
+    """The options of a fit.
+
+    Raises
+    ------
+    InvalidInputError
+        If label, groups or features are missing: ``--apply`` alone can do without.
+    """
+
+    label: str
+    groups: tuple[str, ...]
+    features: str
+    mode: Mode = "blind"
+    test_size: float = 0.3
+    drop_missing: bool = False
+    missing_groups: Literal["raise", "own_group"] = "raise"
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        given = {"--label": self.label, "--group": self.groups, "--features": self.features}
+        absent = [name for name, value in given.items() if not value]
+        if absent:
+            raise InvalidInputError(
+                f"`isonomy steer` needs {', '.join(absent)} to learn from FILE, or --apply with "
+                "the artefact of an earlier run. See `isonomy steer --help`."
+            )
+        doubled = {n for n in self.groups if self.groups.count(n) > 1 or n == self.label}
+        if doubled:
+            raise InvalidInputError(
+                f"--group must name columns once each, other than the label, got "
+                f"{', '.join(sorted(doubled))}."
+            )
+
+    def command_line(self, file: Path) -> str:
+        """Return the command that does this again, quoted for a shell."""
+        words = ["isonomy", "steer", str(file), "--label", self.label]
+        for name in self.groups:
+            words += ["--group", name]
+        words += ["--features", self.features, "--mode", self.mode]
+        words += ["--test-size", f"{self.test_size:g}", "--random-state", str(self.random_state)]
+        words += ["--drop-missing"] * self.drop_missing
+        words += ["--missing-groups", "own_group"] * (self.missing_groups == "own_group")
+        return shlex.join([*words, "-o", "OUT"])
+
+
+def refuse_with_apply(label: str | None, features: str | None) -> None:
+    """Raise if options of a fit come with ``--apply``, where they would do nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming those that do not belong.
+    """
+    given = {"--label": label, "--features": features}
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise InvalidInputError(
+            f"--apply takes its columns from the artefact, so {' and '.join(extra)} must be "
+            "left out. To learn anew, leave out --apply."
+        )

@@ -1,0 +1,149 @@
+"""New rows judged by a solution fitted earlier: whether cells moved, and what holds now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from isonomy._frames import read_table
+from isonomy._validation import check_labels, check_same_length
+from isonomy.distributions import CellMoments
+from isonomy.errors import FamilyError, InvalidInputError, SingularCovarianceError
+from isonomy.groups import encode_groups
+from isonomy.ideal._cells import Array, kl_of_cells
+from isonomy.ideal._transfer import Transfer, transfer
+from isonomy.ideal.nearest import IdealSolution
+
+__all__ = ["Drift", "refit_and_transfer"]
+
+_WHERE = "certify"
+_LEVEL = 0.01
+"""Probability of calling any cell moved where none has, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """Arrays (K, G): rows, KL(new cell || fitted cell), what sampling explains, verdict.
+
+    ``moved`` is NaN (unknown), 0 or 1.
+    """
+
+    n_rows: NDArray[np.intp]
+    kl: Array
+    explained: Array
+    moved: Array
+    transfer: Transfer
+
+
+def refit_and_transfer(solution: IdealSolution, X: Any, y: Any, sensitive_features: Any) -> Drift:
+    """Fit the cells of new rows as the old ones were fitted, and carry them by the old maps."""
+    source = solution.source
+    kind = "tied" if source.is_tied else _free_kind(source.covariances)
+    moments = _moments(solution, X, y, sensitive_features, kind)
+    n_rows = np.asarray(moments.n_rows)
+    d = source.n_features
+    freedom, parameters = _freedom(n_rows, d, kind)
+    known = (n_rows > 0) & (freedom > (0 if kind == "diagonal" else d - 1))
+    if not known.any():
+        raise SingularCovarianceError(
+            f"`X` passed to `{_WHERE}` must have more rows than features ({d}) in a group, got "
+            f"{n_rows.sum(axis=0).tolist()} rows a group. Collect more rows."
+        )
+    covs = _covariances(np.asarray(moments.covariances), kind)
+    means = np.asarray(moments.means)
+    kl = np.full(n_rows.shape, np.nan)
+    for a in range(n_rows.shape[1]):
+        rows = np.flatnonzero(known[:, a])
+        if len(rows) == 0:
+            continue
+        own = covs[:, a] if len(covs) == 1 else covs[rows, a]
+        fitted = source.covariances[:1, a] if len(covs) == 1 else source.covariances[rows, a]
+        kl[rows, a] = kl_of_cells(means[rows, a], own, np.asarray(source.means)[rows, a], fitted)
+    explained = _explained(n_rows, freedom, d, parameters, int(known.sum()))
+    moved = np.where(np.isnan(kl) | np.isnan(explained), np.nan, kl > explained)
+    return Drift(n_rows, kl, explained, moved, transfer(means, covs, known, solution))
+
+
+def _moments(
+    solution: IdealSolution, X: Any, y: Any, sensitive_features: Any, kind: Any
+) -> CellMoments:
+    source = solution.source
+    values = np.asarray(read_table(X, where=_WHERE).values, dtype=np.float64)
+    if values.shape[1] != source.n_features:
+        raise InvalidInputError(
+            f"`X` passed to `{_WHERE}` must have the {source.n_features} features of the fitted "
+            f"distribution, got {values.shape[1]}."
+        )
+    labels = check_labels(y, where=_WHERE, n_samples=len(values))
+    groups = encode_groups(sensitive_features, n_samples=len(values), where=_WHERE)
+    check_same_length("sensitive_features", len(groups.codes), len(values), where=_WHERE)
+    _check_known("y", set(labels.tolist()), source.classes)
+    _check_known("sensitive_features", set(groups.labels), source.groups)
+    if source.family == "lognormal":
+        if (values <= 0).any():
+            raise FamilyError(
+                f"`X` passed to `{_WHERE}` must be positive for log-normal cells, got "
+                f"{values.min()!r}."
+            )
+        values = np.log(values)
+    moments = CellMoments(
+        source.n_features, covariance=kind, classes=list(source.classes), groups=list(source.groups)
+    )
+    names = np.empty(len(groups.labels), dtype=object)
+    names[:] = groups.labels
+    moments.update(values, labels, sensitive_features=names[groups.codes])
+    return moments
+
+
+def _check_known(name: str, found: set[Any], known: tuple[Any, ...]) -> None:
+    unknown = sorted(map(str, found - set(known)))
+    if unknown:
+        raise InvalidInputError(
+            f"`{name}` passed to `{_WHERE}` must hold only values seen in the fit "
+            f"({', '.join(map(str, known))}), got {', '.join(unknown[:5])}. Drop those rows."
+        )
+
+
+def _free_kind(covariances: Any) -> str:
+    d = covariances.shape[-1]
+    off = ~np.eye(d, dtype=bool)
+    return "diagonal" if d == 1 or not np.asarray(covariances)[..., off].any() else "full"
+
+
+def _covariances(found: Array, kind: str) -> Array:
+    if kind == "tied":
+        return found[None]
+    if kind == "diagonal":
+        expanded: Array = found[..., None] * np.eye(found.shape[-1])
+        return expanded
+    return found
+
+
+def _freedom(n_rows: NDArray[np.intp], d: int, kind: str) -> tuple[Array, int]:
+    """Return the degrees of freedom behind each cell's covariance, and its parameters."""
+    if kind == "tied":
+        pooled = n_rows.sum(axis=0) - (n_rows > 0).sum(axis=0)
+        return np.broadcast_to(pooled, n_rows.shape).astype(np.float64), d * (d + 1) // 2
+    own: Array = n_rows.astype(np.float64) - 1.0
+    return own, d if kind == "diagonal" else d * (d + 1) // 2
+
+
+def _explained(
+    n_rows: NDArray[np.intp], freedom: Array, d: int, parameters: int, n_cells: int
+) -> Array:
+    """Return the divergence that sampling may explain where nothing moved.
+
+    The likelihood-ratio limit 2 n KL ~ chi2, for means and covariance apart, doubled
+    because the fitted cells are estimates too (taken to rest on as many rows), and
+    enlarged by m / (m - d - 1) for the inverse of an estimated covariance.
+    """
+    level = 1.0 - _LEVEL / max(n_cells, 1)
+    spare = freedom - d - 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        raw = chi2.ppf(level, d) / n_rows + chi2.ppf(level, parameters) / freedom
+        found: Array = np.where(spare > 0, raw * freedom / spare, np.nan)
+    return found

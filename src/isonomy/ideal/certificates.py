@@ -1,0 +1,356 @@
+"""Certificates: what holds after steering, of which law, for whom, within what tolerance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isonomy._frames import read_table
+from isonomy.artefact import Artefact, load_artefact
+from isonomy.errors import ArtefactError, FamilyError, InvalidInputError
+from isonomy.ideal._drift import Drift, refit_and_transfer
+from isonomy.ideal._sentences import drift_sentences, fit_sentences
+from isonomy.ideal._state import solution_from_state
+from isonomy.ideal._transfer import Transfer, transfer
+from isonomy.ideal.bayes import rates_for_costs
+from isonomy.ideal.criteria import ideal_violation, rounding_tolerance
+from isonomy.ideal.nearest import IdealSolution
+
+__all__ = ["Certificate", "certify"]
+
+_WHERE = "certify"
+_N_RANDOM_COSTS = 5
+_LOG2_POINTS = 7
+"""8 scrambles of 2^7 points a class: quick enough to run within every fit."""
+
+Cell = tuple[Hashable, Hashable]
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What is known after steering; ``str()`` gives sentences, ``to_dict()`` plain values.
+
+    Attributes
+    ----------
+    sentences : tuple of str
+        The certificate in words.
+    law : str
+        Of which distribution it speaks.
+    groups, classes : tuple
+        For whom.
+    violation_before, violation_after : float or None
+        :func:`ideal_violation` of the fitted and of the ideal distribution.
+    tolerance : float or None
+        Violations up to this are rounding.
+    bayes_gap_before, bayes_gap_after : float or None
+        Largest difference between groups of any selection rate or (true, predicted) rate
+        of the Bayes classifier that knows the group, over 0-1 cost and five random costs.
+    bayes_gap_error : float or None
+        Numerical error of those rates.
+    kl : float or None
+        Divergence paid, nats, priors included.
+    kl_by_cell : dict
+        {(label, group): divergence of the cell, in the direction asked}.
+    transfer_by_cell : dict
+        {(label, group): t}, a bound on the total variation between the steered cell (one map
+        a group, no labels) and the canonical cell.
+    transfer_bound : dict
+        {label: largest t_ya + t_ya' over pairs of groups}: no head can have a larger gap of
+        its true-positive rate of that label between two groups, on the fitted normal cells.
+    head_gap : dict
+        {label: the gap of one particular head}, the Bayes rule of the canonical cells.
+    informative : bool
+        Whether every bound is below 1, so that it says anything.
+    global_optimum, converged : bool or None
+        Of the search for the nearest ideal distribution.
+    drift : dict or None
+        For new rows: rows by cell, divergence from the fitted cells, which moved.
+    """
+
+    sentences: tuple[str, ...]
+    law: str = ""
+    groups: tuple[Hashable, ...] = ()
+    classes: tuple[Hashable, ...] = ()
+    violation_before: float | None = None
+    violation_after: float | None = None
+    tolerance: float | None = None
+    bayes_gap_before: float | None = None
+    bayes_gap_after: float | None = None
+    bayes_gap_error: float | None = None
+    kl: float | None = None
+    kl_by_cell: dict[Cell, float] = field(default_factory=dict)
+    transfer_by_cell: dict[Cell, float] = field(default_factory=dict)
+    transfer_bound: dict[Hashable, float] = field(default_factory=dict)
+    head_gap: dict[Hashable, float] = field(default_factory=dict)
+    informative: bool = False
+    global_optimum: bool | None = None
+    converged: bool | None = None
+    drift: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict of plain values for JSON; cells become lists of records, NaN None."""
+        return {
+            "schema": 1,
+            "kind": "certificate",
+            "sentences": list(self.sentences),
+            "law": self.law,
+            "groups": [_plain(g) for g in self.groups],
+            "classes": [_plain(c) for c in self.classes],
+            "violation_before": _plain(self.violation_before),
+            "violation_after": _plain(self.violation_after),
+            "tolerance": _plain(self.tolerance),
+            "bayes_gap_before": _plain(self.bayes_gap_before),
+            "bayes_gap_after": _plain(self.bayes_gap_after),
+            "bayes_gap_error": _plain(self.bayes_gap_error),
+            "kl": _plain(self.kl),
+            "cells": [
+                {
+                    "class": _plain(label),
+                    "group": _plain(group),
+                    "kl": _plain(self.kl_by_cell.get((label, group))),
+                    "transfer": _plain(self.transfer_by_cell.get((label, group))),
+                }
+                for label in self.classes
+                for group in self.groups
+            ],
+            "by_class": [
+                {
+                    "class": _plain(label),
+                    "transfer_bound": _plain(self.transfer_bound.get(label)),
+                    "head_gap": _plain(self.head_gap.get(label)),
+                }
+                for label in self.classes
+            ],
+            "informative": self.informative,
+            "global_optimum": self.global_optimum,
+            "converged": self.converged,
+            "drift": self.drift,
+        }
+
+
+def certify(
+    target: Any, X: Any = None, y: Any = None, *, sensitive_features: Any = None
+) -> Certificate:
+    """Certify a solution, a fitted steerer or a saved one; with rows, re-certify on them.
+
+    Parameters
+    ----------
+    target : IdealSolution, fitted steerer, Artefact or path
+        A steerer is anything with ``solution_``; an artefact of kind "ideal-steerer".
+    X : (n_samples, n_features), optional
+        New rows, in the coordinates in which the steerer was fitted.
+    y : (n_samples,), optional
+        Their labels; needed with ``X``.
+    sensitive_features : (n_samples,), optional
+        Their groups; needed with ``X``.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    InvalidInputError
+        If ``target`` holds no solution, or rows come without labels or groups, or hold a
+        label or group that the fit never saw.
+    SingularCovarianceError
+        If no group has more new rows than features.
+    ArtefactError
+        If a file cannot be read or holds no solution.
+
+    Notes
+    -----
+    On the ideal distribution, Bayes classifiers that know the group have equal rates:
+    that is what the violation and the Bayes gap show. Rows are steered without labels, by
+    one map a group, which leaves the cells a little off the canonical ones. For ANY
+    classifier applied to steered rows ::
+
+        |TPR_y(a) - TPR_y(a')| <= t_ya + t_ya',
+        t_ya = min(sqrt(KL_ya / 2), sqrt(1 - exp(-KL_ya)))
+
+    with KL_ya the smaller of the two directions between the steered and the canonical
+    cell (Pinsker; Bretagnolle and Huber). It speaks of the fitted normal cells, and does
+    not promise anything about rows that are not distributed like them.
+    With new rows: their cells are fitted anew, carried by the stored maps and compared
+    with the stored canonical cells.
+    """
+    solution, rows = _resolve(target, X)
+    if solution is None:
+        found: Certificate = target.certificate_
+        return found
+    if X is None and y is None and sensitive_features is None:
+        return _certify_fit(solution)
+    if X is None or y is None or sensitive_features is None:
+        raise InvalidInputError(
+            f"`X`, `y` and `sensitive_features` passed to `{_WHERE}` must come together: a "
+            "certificate on new rows needs their labels and groups."
+        )
+    drift = refit_and_transfer(solution, rows, y, sensitive_features)
+    return _certify_rows(solution, drift)
+
+
+def _resolve(target: Any, X: Any) -> tuple[IdealSolution | None, Any]:
+    """Return the solution, and the rows in its coordinates."""
+    if isinstance(target, IdealSolution):
+        return target, X
+    if isinstance(target, str | os.PathLike):
+        target = load_artefact(target, kind="ideal-steerer")
+    if isinstance(target, Artefact):
+        return _from_artefact(target, X)
+    solution = getattr(target, "solution_", None)
+    if isinstance(solution, IdealSolution):
+        convert = getattr(target, "_solution_coordinates", None)
+        return solution, X if X is None or convert is None else convert(X)
+    if X is None and isinstance(getattr(target, "certificate_", None), Certificate):
+        return None, X
+    raise InvalidInputError(
+        f"`target` passed to `{_WHERE}` must be an IdealSolution, a fitted steerer that holds one "
+        f'(groups="given" or "infer"), or a saved one, got {type(target).__name__} without a '
+        "solution."
+    )
+
+
+def _from_artefact(artefact: Artefact, X: Any) -> tuple[IdealSolution, Any]:
+    state = artefact.config.get("solution")
+    if not isinstance(state, dict):
+        raise ArtefactError(
+            f"`target` passed to `{_WHERE}` must hold an ideal solution, got an artefact of kind "
+            f'{artefact.kind!r} without one (a steerer with groups="blind" has none).'
+        )
+    return solution_from_state(state, artefact.tensors), _in_coordinates(artefact, X)
+
+
+def _in_coordinates(artefact: Artefact, X: Any) -> Any:
+    """Return rows where the stored solution speaks of them: logs, or fewer coordinates."""
+    if X is None:
+        return None
+    values = np.asarray(read_table(X, where=_WHERE).values, dtype=np.float64)
+    if artefact.config.get("parameters", {}).get("family") == "lognormal":
+        if (values <= 0).any():
+            raise FamilyError(
+                f"`X` passed to `{_WHERE}` must be positive for a steerer of "
+                f'`family="lognormal"`, got {values.min():g}.'
+            )
+        values = np.log(values)
+    tensors = artefact.tensors
+    if "coordinates/centre" not in tensors:
+        return values
+    if values.shape[1] != len(tensors["coordinates/centre"]):
+        raise InvalidInputError(
+            f"`X` passed to `{_WHERE}` must have the {len(tensors['coordinates/centre'])} numeric "
+            f"columns that the steerer was fitted on, got {values.shape[1]}."
+        )
+    return (values - tensors["coordinates/centre"]) @ tensors["coordinates/ahead"]
+
+
+def _certify_fit(solution: IdealSolution) -> Certificate:
+    joint = solution.source
+    covs = np.asarray(joint.covariances)
+    left = transfer(
+        np.asarray(joint.means),
+        covs[:1] if joint.is_tied else covs,
+        np.ones(np.asarray(joint.prior).shape, dtype=bool),
+        solution,
+    )
+    before, after, error = _bayes_gaps(solution)
+    violations = ideal_violation(joint), ideal_violation(solution.distribution)
+    tolerance = rounding_tolerance(solution.distribution)
+    numbers = _numbers(solution, left)
+    sentences = fit_sentences(solution, left, violations, tolerance, (before, after, error))
+    return Certificate(
+        sentences=sentences,
+        violation_before=violations[0],
+        violation_after=violations[1],
+        tolerance=tolerance,
+        bayes_gap_before=before,
+        bayes_gap_after=after,
+        bayes_gap_error=error,
+        kl=solution.kl,
+        kl_by_cell=dict(solution.kl_by_cell),
+        **numbers,
+    )
+
+
+def _certify_rows(solution: IdealSolution, drift: Drift) -> Certificate:
+    joint = solution.source
+    cells = [(y, a) for y in range(len(joint.classes)) for a in range(len(joint.groups))]
+    record = {
+        "n_rows": int(drift.n_rows.sum()),
+        "moved": bool(np.nansum(drift.moved) > 0),
+        "cells": [
+            {
+                "class": _plain(joint.classes[y]),
+                "group": _plain(joint.groups[a]),
+                "n": int(drift.n_rows[y, a]),
+                "kl_from_fit": _plain(float(drift.kl[y, a])),
+                "explained_by_sampling": _plain(float(drift.explained[y, a])),
+                "moved": None if np.isnan(drift.moved[y, a]) else bool(drift.moved[y, a]),
+            }
+            for y, a in cells
+        ],
+    }
+    return Certificate(
+        sentences=drift_sentences(solution, drift),
+        kl=solution.kl,
+        drift=record,
+        **_numbers(solution, drift.transfer),
+    )
+
+
+def _numbers(solution: IdealSolution, left: Transfer) -> dict[str, Any]:
+    joint = solution.source
+    bound = left.class_bound
+    return {
+        "law": law_of(solution),
+        "groups": joint.groups,
+        "classes": joint.classes,
+        "transfer_by_cell": {
+            (label, group): float(left.bound[y, a])
+            for y, label in enumerate(joint.classes)
+            for a, group in enumerate(joint.groups)
+        },
+        "transfer_bound": {label: float(bound[y]) for y, label in enumerate(joint.classes)},
+        "head_gap": {label: float(left.head_gap[y]) for y, label in enumerate(joint.classes)},
+        "informative": bool((bound < 1.0).all()),
+        "global_optimum": solution.global_optimum,
+        "converged": solution.converged,
+    }
+
+
+def law_of(solution: IdealSolution) -> str:
+    """Return in words of which law the certificate speaks."""
+    kind = "log-normal" if solution.source.family == "lognormal" else "normal"
+    weighting = "reweighed so that label and group are independent"
+    if solution.priors == "keep":
+        weighting = "weighted as fitted"
+    return f"the {kind} cells fitted to the training rows, {weighting} (priors={solution.priors!r})"
+
+
+def _bayes_gaps(solution: IdealSolution) -> tuple[float, float, float]:
+    n_classes = len(solution.source.classes)
+    rng = np.random.default_rng(0)
+    costs = [1.0 - np.eye(n_classes)]
+    costs += [c * costs[0] for c in rng.uniform(0.1, 1.0, (_N_RANDOM_COSTS, n_classes, n_classes))]
+    gaps, errors = [], []
+    for joint in (solution.source, solution.distribution):
+        rates = rates_for_costs(joint, costs, log2_points=_LOG2_POINTS)
+        gaps.append(max(r.largest_gap for r in rates))
+        errors.append(max(r.error for r in rates))
+    return gaps[0], gaps[1], max(errors)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)

@@ -1,0 +1,166 @@
+"""Save a fitted steerer in one file, and bring it back ready to transform.
+
+Rows are never stored, nor the mean of a cell with few rows: the mean of a one-row cell
+IS that row. Such cells are replaced by their ideal cells and listed as withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy.artefact import Artefact, load_artefact, save_artefact
+from isonomy.distributions import AffineMap, JointDistribution
+from isonomy.errors import CorruptArtefactError
+from isonomy.ideal import IdealSolution
+from isonomy.ideal._state import solution_from_state, solution_to_state
+from isonomy.steering._coordinates import Coordinates
+from isonomy.steering._solve import Solved
+
+__all__ = ["KIND", "MIN_CELL", "load_steerer", "save_steerer"]
+
+KIND = "ideal-steerer"
+
+MIN_CELL = 10
+"""Cells with fewer rows are withheld from the file."""
+
+LOCAL_PARAMETERS = ("probe", "n_jobs", "random_state")
+"""Parameters that belong to a machine or an object, not to the file."""
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def save_steerer(
+    steerer: Any, path: str | Path, *, fingerprint: Mapping[str, Any] | None
+) -> Path:
+    """Write the steerer's artefact; see ``IdealSteerer.save``."""
+    solved: Solved = steerer._solved()
+    certificate = steerer.certificate_
+    config, tensors = _fitted_state(steerer)
+    tensors |= _map_tensors(steerer, solved)
+    if solved.coordinates is not None:
+        for name in ("centre", "ahead", "back"):
+            tensors[f"coordinates/{name}"] = getattr(solved.coordinates, name)
+    config["solution"] = None
+    if solved.solution is not None:
+        public, withheld = _without_small_cells(solved.solution, steerer.cell_rows_)
+        config["solution"], arrays = solution_to_state(public)
+        config["withheld_cells"] = withheld
+        tensors |= arrays
+    return save_artefact(
+        path,
+        kind=KIND,
+        config=config,
+        tensors=tensors,
+        fingerprint=fingerprint,
+        certificate=None if certificate is None else certificate.to_dict(),
+        estimators={} if steerer.probe_ is None else {"probe": steerer.probe_},
+    )
+
+
+def load_steerer(cls: type[Any], path: str | Path, *, trusted: Sequence[str]) -> Any:
+    """Return a fitted steerer from its artefact; see ``IdealSteerer.load``."""
+    artefact = load_artefact(path, kind=KIND, trusted=trusted)
+    try:
+        return _restore(cls, artefact)
+    except KeyError as error:
+        raise CorruptArtefactError(
+            f"`path` passed to `IdealSteerer.load` must hold a whole steerer, got one without "
+            f"{error}. Save it again with this version."
+        ) from error
+
+
+def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
+    parameters = steerer.get_params(deep=False)
+    config = {
+        "parameters": {k: v for k, v in parameters.items() if k not in LOCAL_PARAMETERS},
+        "groups": list(steerer.groups_),
+        "classes": list(steerer.classes_),
+        "steered_columns": list(steerer.steered_columns_),
+        "untouched_columns": list(steerer.untouched_columns_),
+        "output_columns": list(steerer._output_columns),
+        "n_features_in": steerer.n_features_in_,
+        "feature_names_in": _names_or_none(steerer),
+        "rank": steerer.rank_,
+    }
+    return config, {"scale": steerer.scale_}
+
+
+def _names_or_none(steerer: Any) -> list[str] | None:
+    names = getattr(steerer, "feature_names_in_", None)
+    return None if names is None else list(names)
+
+
+def _map_tensors(steerer: Any, solved: Solved) -> Tensors:
+    """Return each distinct map once, under the number of the first group that uses it."""
+    tensors: Tensors = {}
+    for a, group in enumerate(steerer.groups_):
+        move = solved.maps[group]
+        if a > 0 and move is solved.maps[steerer.groups_[0]]:
+            continue
+        tensors[f"maps/{a}/offset"] = move.offset
+        if move.factors is None:
+            tensors[f"maps/{a}/matrix"] = move.matrix
+        else:
+            tensors[f"maps/{a}/left"], tensors[f"maps/{a}/right"] = move.factors
+    return tensors
+
+
+def _map_of(tensors: Mapping[str, NDArray[Any]], a: int) -> AffineMap:
+    if f"maps/{a}/offset" not in tensors:
+        return _map_of(tensors, 0)
+    offset = tensors[f"maps/{a}/offset"]
+    if f"maps/{a}/matrix" in tensors:
+        return AffineMap(tensors[f"maps/{a}/matrix"], offset)
+    return AffineMap.low_rank(tensors[f"maps/{a}/left"], tensors[f"maps/{a}/right"], offset)
+
+
+def _without_small_cells(
+    solution: IdealSolution, n_rows: NDArray[np.intp]
+) -> tuple[IdealSolution, list[list[int]]]:
+    small = np.asarray(n_rows) < MIN_CELL
+    if not small.any():
+        return solution, []
+    source, ideal = solution.source, solution.distribution
+    public = JointDistribution.from_arrays(
+        np.where(small[:, :, None], ideal.means, source.means),
+        source.covariances,
+        source.prior,
+        source.classes,
+        source.groups,
+        source.family,
+    )
+    return replace(solution, source=public), np.argwhere(small).tolist()
+
+
+def _restore(cls: type[Any], artefact: Artefact) -> Any:
+    config, tensors = artefact.config, artefact.tensors
+    steerer = cls(**config["parameters"])
+    steerer.groups_, steerer.classes_ = list(config["groups"]), list(config["classes"])
+    steerer.steered_columns_ = list(config["steered_columns"])
+    steerer.untouched_columns_ = list(config["untouched_columns"])
+    steerer._output_columns = list(config["output_columns"])
+    steerer.n_features_in_ = config["n_features_in"]
+    if config["feature_names_in"] is not None:
+        steerer.feature_names_in_ = np.asarray(config["feature_names_in"], dtype=object)
+    steerer.rank_, steerer.rank_curve_ = config["rank"], None
+    steerer.sample_weight_ = None
+    steerer.probe_ = artefact.estimators.get("probe")
+    steerer._scale = tensors["scale"]
+    coordinates = None
+    if "coordinates/centre" in tensors:
+        coordinates = Coordinates(*(tensors[f"coordinates/{n}"] for n in ("centre", "ahead", "back")))
+    state = config["solution"]
+    steerer._state = Solved(
+        {group: _map_of(tensors, a) for a, group in enumerate(steerer.groups_)},
+        None if state is None else solution_from_state(state, tensors),
+        coordinates,
+    )
+    steerer._certificate = None
+    steerer._saved_certificate = artefact.certificate
+    return steerer
