@@ -18,7 +18,7 @@ export PYTHONUTF8 = 1
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean format \
+.PHONY: help demo test check bench clean docs format \
         check-format check-lint check-types check-imports check-docs check-core
 
 help: ## list the targets
@@ -67,6 +67,9 @@ bench: $(VENV)/.dev ## run the benchmarks
 	  [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \
 	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; \
 	done
+
+docs: $(VENV)/.dev ## write docs/api.md and docs/cli.md anew
+	@$(BIN)/python docs/make_pages.py
 
 format: $(VENV)/.dev ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

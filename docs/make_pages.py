@@ -8,9 +8,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from isonomy import plugins
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,14 +37,14 @@ PACKAGES = {
 
 API_HEAD = """# Public names
 
-Every name that you may rely on, with the first line of its documentation; `help(name)` shows the rest.
-This page is written by `make docs`.
+Every name that you may rely on, with the first line of its documentation; `help(name)` shows the
+rest. This page is written by `make docs`.
 """
 
 CLI_HEAD = """# Commands
 
-What `isonomy COMMAND --help` prints. `python -m isonomy` is the same as `isonomy`. This page is written by
-`make docs`.
+What `isonomy COMMAND --help` prints. `python -m isonomy` is the same as `isonomy`. This page is
+written by `make docs`.
 """
 
 
@@ -51,7 +55,9 @@ def api_page() -> str:
         module = importlib.import_module(package)
         names = [name for name in module.__all__ if name != "__version__"]
         rows = [f"| `{name}` | {_first_line(module, name)} |" for name in names]
-        head = f"## `{package}`: {title[0].lower()}{title[1:]}\n\n| name | what it is |\n|---|---|\n"
+        head = (
+            f"## `{package}`: {title[0].lower()}{title[1:]}\n\n| name | what it is |\n|---|---|\n"
+        )
         parts.append(head + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
@@ -59,13 +65,11 @@ def api_page() -> str:
 def cli_page() -> str:
     """Return docs/cli.md: the help of the program and of every command."""
     parts = [CLI_HEAD, _help_section()]
-    from isonomy import plugins
-
     parts.extend(_help_section(command) for command in plugins.names("commands"))
     return "\n".join(parts)
 
 
-def _first_line(module: object, name: str) -> str:
+def _first_line(module: ModuleType, name: str) -> str:
     value = getattr(module, name)
     if inspect.isfunction(value) or inspect.isclass(value):
         text = (inspect.getdoc(value) or "").split("\n\n")[0]
@@ -73,10 +77,11 @@ def _first_line(module: object, name: str) -> str:
         text = _attribute_doc(module, name)
     line = " ".join(text.split())
     assert line, f"{module.__name__}.{name} has no documentation"
-    return line.replace("|", r"\|").replace("``", "`").replace(":class:`", "`")
+    # reStructuredText marks of docstrings, as Markdown
+    return re.sub(r":\w+:`", "`", line.replace("|", r"\|").replace("``", "`"))
 
 
-def _attribute_doc(module: object, name: str) -> str:
+def _attribute_doc(module: ModuleType, name: str) -> str:
     """Return the string under an assignment, or what kind of constant it is."""
     lines = inspect.getsource(_home(module, name)).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith((f"{name} =", f"{name}:")))
@@ -88,7 +93,7 @@ def _attribute_doc(module: object, name: str) -> str:
     return "The values that the argument of this name accepts."
 
 
-def _home(module: object, name: str) -> object:
+def _home(module: ModuleType, name: str) -> ModuleType:
     """Return the module that assigns ``name``, followed through the imports."""
     value = getattr(module, name)
     for candidate in [module, *sys.modules.values()]:

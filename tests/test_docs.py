@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -14,22 +14,10 @@ import isonomy
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PUBLIC = (
-    "isonomy",
-    "isonomy.artefact",
-    "isonomy.plugins",
-    "isonomy.errors",
-    "isonomy.groups",
-    "isonomy.distributions",
-    "isonomy.ideal",
-    "isonomy.metrics",
-    "isonomy.steering",
-    "isonomy.baselines",
-    "isonomy.auditing",
-    "isonomy.datasets",
-    "isonomy.comparison",
-    "isonomy.report",
-)
+_spec = importlib.util.spec_from_file_location("make_pages", ROOT / "docs/make_pages.py")
+make_pages = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_pages)
+PUBLIC = tuple(make_pages.PACKAGES)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # the words that promise more than any certificate shows; the rule itself may quote them
 TOO_MUCH = re.compile(
@@ -43,26 +31,28 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", t.lower()).strip().replace(" ", "-") for t in titles}
 
 
-def api_page() -> dict[str, dict[str, str]]:
-    """Return {package: {name: line}} as docs/api.md lists them."""
-    packages: dict[str, dict[str, str]] = {}
-    for line in (ROOT / "docs/api.md").read_text(encoding="utf-8").splitlines():
-        if heading := re.fullmatch(r"## `([\w.]+)`.*", line):
-            packages[heading[1]] = {}
-        elif entry := re.fullmatch(r"\| `(\w+)` \| (.+) \|", line):
-            packages[list(packages)[-1]][entry[1]] = entry[2]
-    return packages
+def test_every_public_name_is_in_the_docs_with_its_first_line():
+    """If this fails, run `make docs`."""
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    assert page == make_pages.api_page()
+    for package in PUBLIC:
+        for name in set(importlib.import_module(package).__all__) - {"__version__"}:
+            assert f"| `{name}` | " in page
 
 
-@pytest.mark.parametrize("package", PUBLIC)
-def test_every_public_name_has_a_line_in_the_docs_and_no_line_is_stale(package):
-    listed = api_page()[package]
-    assert set(listed) == set(importlib.import_module(package).__all__) - {"__version__"}
-    assert all(len(text) > 10 for text in listed.values())
+def test_the_commands_page_is_what_the_commands_print():
+    """If this fails, run `make docs`. Line breaks may differ between versions of typer."""
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert page.split() == make_pages.cli_page().split()
 
 
-def test_the_docs_list_every_public_package():
-    assert set(api_page()) == set(PUBLIC)
+def test_every_public_package_is_in_the_docs():
+    found = {
+        f"isonomy.{path.stem}"
+        for path in (ROOT / "src/isonomy").iterdir()
+        if not path.name.startswith(("_", ".")) and (path.is_dir() or path.suffix == ".py")
+    }
+    assert found - {"isonomy.cli"} == set(PUBLIC) - {"isonomy"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -89,7 +79,8 @@ def test_no_word_promises_more_than_we_can_show(page):
 def test_the_code_keeps_to_the_same_words_and_to_its_size(source):
     text = source.read_text(encoding="utf-8")
     assert TOO_MUCH.findall(text.replace("an unbiased estimate", "")) == []
-    assert len(text.splitlines()) <= 400, "split it, or say in one sentence why not"
+    too_long = len(text.splitlines()) > 400 and "One file because" not in text
+    assert not too_long, "split it, or say `One file because ...` in its docstring"
 
 
 def test_the_version_is_written_in_one_place():
@@ -130,17 +121,9 @@ def test_an_unknown_top_level_name_is_an_attribute_error():
 def test_no_module_bears_the_name_of_a_public_function():
     """Importing it would replace the function in its package."""
     for package in PUBLIC:
-        for name in importlib.import_module(package).__all__:
-            assert f"{package}.{name}" not in sys.modules
-            assert (
-                importlib.util.find_spec(f"{package}.{name}") is None
-                if is_package(package)
-                else True
-            )
-
-
-def is_package(name: str) -> bool:
-    return hasattr(importlib.import_module(name), "__path__")
+        module = importlib.import_module(package)
+        if hasattr(module, "__path__"):
+            assert [n for n in module.__all__ if importlib.util.find_spec(f"{package}.{n}")] == []
 
 
 def test_the_example_file_is_what_its_script_writes(tmp_path):

@@ -18,7 +18,7 @@ from sklearn.utils import check_array
 
 from isonomy.errors import InvalidInputError, SparseInputError
 
-__all__ = ["Table", "check_matrix", "is_frame", "read_table", "take_columns"]
+__all__ = ["Table", "check_matrix", "is_frame", "read_table", "take_columns", "without_columns"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,14 @@ def take_columns(X: Any, columns: Sequence[Any], *, where: str) -> tuple[Any, An
     picked = array[:, list(columns)]
     others = np.delete(array, list(columns), axis=1)
     return (_as_numbers(others, where=where) if others.dtype == object else others), picked
+
+
+def without_columns(X: Any, columns: Sequence[Any], *, where: str) -> Any:
+    """Return a frame less those of ``columns`` that it has; anything else as it is."""
+    if not columns or not is_frame(X):
+        return X
+    present = [c for c in columns if c in X.columns]
+    return take_columns(X, present, where=where)[0] if present else X
 
 
 def check_matrix(X: Any, *, where: str) -> None:

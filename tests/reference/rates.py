@@ -14,12 +14,14 @@ def conditional(y_true: Any, y_pred: Any, groups: Any, weight: Any = None) -> di
     found = {}
     for a in sorted(set(groups)):
         for j in classes:
-            total = sum(w for y, g, w in zip(y_true, groups, weight) if y == j and g == a)
+            total = sum(
+                w for y, g, w in zip(y_true, groups, weight, strict=True) if y == j and g == a
+            )
             if total == 0:
                 continue
             for k in classes:
                 hit = 0.0
-                for y, p, g, w in zip(y_true, y_pred, groups, weight):
+                for y, p, g, w in zip(y_true, y_pred, groups, weight, strict=True):
                     if y == j and p == k and g == a:
                         hit += w
                 found[j, k, a] = hit / total
@@ -31,9 +33,11 @@ def selection(y_pred: Any, groups: Any, weight: Any = None) -> dict[Any, float]:
     weight = [1.0] * len(y_pred) if weight is None else weight
     found = {}
     for a in sorted(set(groups)):
-        total = sum(w for g, w in zip(groups, weight) if g == a)
+        total = sum(w for g, w in zip(groups, weight, strict=True) if g == a)
         for k in sorted(set(y_pred)):
-            hit = sum(w for p, g, w in zip(y_pred, groups, weight) if p == k and g == a)
+            hit = sum(
+                w for p, g, w in zip(y_pred, groups, weight, strict=True) if p == k and g == a
+            )
             found[k, a] = hit / total
     return found
 
@@ -52,7 +56,10 @@ def rms_gap(
     for a, b in combinations(sorted(set(groups)), 2):
         total, weights = 0.0, 0.0
         for y in sorted(set(y_true)):
-            n = {g: sum(t == y and h == g for t, h in zip(y_true, groups)) for g in (a, b)}
+            n = {
+                g: sum(t == y and h == g for t, h in zip(y_true, groups, strict=True))
+                for g in (a, b)
+            }
             if min(n.values()) < (2 if corrected else 1):
                 continue
             w = 1.0 if weighting == "equal" else n[a] * n[b] / (n[a] + n[b])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -47,6 +48,9 @@ class Reader(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
+read = functools.cache(Reader)
+
+
 def binary_audit():
     return audit_result(["no", "yes"], ("a, x", "b, y", "c, z"))
 
@@ -87,7 +91,7 @@ def test_the_page_does_not_depend_on_the_callers_matplotlib_settings(audit):
 
 @pytest.mark.parametrize("page", ["comparison", "audit", "hostile"])
 def test_tags_close_and_identifiers_are_unique(page, request):
-    reader = Reader(request.getfixturevalue(page))
+    reader = read(request.getfixturevalue(page))
     assert reader.open == []
     ids = [a["id"] for _, a in reader.tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -100,7 +104,7 @@ def test_tags_close_and_identifiers_are_unique(page, request):
 @pytest.mark.parametrize("page", ["comparison", "audit", "hostile"])
 def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(page, request):
     text = request.getfixturevalue(page)
-    reader = Reader(text)
+    reader = read(text)
     assert not {"script", "link", "img", "iframe", "object", "base", "form"} & {
         tag for tag, _ in reader.tags
     }
@@ -145,7 +149,7 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(page, request):
     ],
 )
 def test_the_page_of_a_comparison_keeps_its_promises(promise, comparison):
-    assert promise in "".join(Reader(comparison).text)
+    assert promise in "".join(read(comparison).text)
 
 
 @pytest.mark.parametrize(
@@ -153,19 +157,19 @@ def test_the_page_of_a_comparison_keeps_its_promises(promise, comparison):
     ["Differences between groups", "a, x", "95% interval", "no `y_score` was given", "reference"],
 )
 def test_the_page_of_an_audit_keeps_its_promises(promise, audit):
-    text = "".join(Reader(audit).text)
+    text = "".join(read(audit).text)
     assert promise in text
     assert "Before (" not in text
 
 
 @pytest.mark.parametrize("page", ["comparison", "audit", "hostile"])
 def test_no_undefined_number_is_shown_as_nan_none_or_python(page, request):
-    words = set(re.findall(r"[A-Za-z]+", " ".join(Reader(request.getfixturevalue(page)).text)))
+    words = set(re.findall(r"[A-Za-z]+", " ".join(read(request.getfixturevalue(page)).text)))
     assert not words & {"nan", "NaN", "None", "null", "inf", "Undefined", "Markup"}
 
 
 def test_figures_have_names_and_tables_have_scopes(comparison):
-    reader = Reader(comparison)
+    reader = read(comparison)
     ids = {a["id"] for _, a in reader.tags if "id" in a}
     figures = reader.find("svg")
     assert len(figures) == 2 * len(reader.find("figure")) > 0
@@ -187,7 +191,7 @@ def test_light_dark_print_and_narrow_screens_are_served(comparison):
 
 
 def test_hostile_names_are_text_and_never_markup(hostile):
-    reader = Reader(hostile)
+    reader = read(hostile)
     assert "<script" not in hostile.lower()
     assert "</svg></style>" not in hostile
     text = "".join(reader.text)

@@ -34,7 +34,8 @@ def test_the_round_trip_is_exact(rows, tmp_path, settings):
     path = steerer.save(tmp_path / "s.safetensors")
     loaded = IdealSteerer.load(path)
     pd.testing.assert_frame_equal(
-        loaded.transform(X, sensitive_features=group), steerer.transform(X, sensitive_features=group)
+        loaded.transform(X, sensitive_features=group),
+        steerer.transform(X, sensitive_features=group),
     )
     assert loaded.get_params() == steerer.get_params()
     assert list(loaded.get_feature_names_out()) == list("wxyz")
@@ -98,9 +99,7 @@ def test_a_loaded_steerer_does_not_learn_more(rows, tmp_path):
     loaded = IdealSteerer.load(steerer.save(tmp_path / "s.safetensors"))
     with pytest.raises(errors.InvalidInputError, match="cannot go on from a loaded steerer"):
         loaded.partial_fit(X, y, sensitive_features=group)
-    assert loaded.fit(X, y, sensitive_features=group).partial_fit(
-        X, y, sensitive_features=group
-    )
+    assert loaded.fit(X, y, sensitive_features=group).partial_fit(X, y, sensitive_features=group)
 
 
 def test_another_kind_and_a_cut_file_are_refused(rows, tmp_path):

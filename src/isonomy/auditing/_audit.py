@@ -69,7 +69,8 @@ def audit(
         What signed gaps are measured from; by default the largest group. With three groups
         or more, giving it limits the rms gaps to pairs with it.
     n_boot : int
-        Replicates of the intervals and of the permutation tests, at least 100.
+        Replicates of the intervals and of the permutation tests, at least 100. Equalized odds
+        over very many (true, predicted) pairs, and scores of very many rows, draw fewer.
     min_cell : int
         Smallest number of rows that a number may be about. Smaller groups are pooled into
         "(small groups)", or left out if even that is too small; smaller cells are withheld.

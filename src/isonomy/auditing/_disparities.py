@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy.auditing._chance import CHUNK_NUMBERS, Asked, chance_p_values
+from isonomy.auditing._chance import Asked, chance_p_values, odds_replicates
 from isonomy.auditing._rates import number
 from isonomy.auditing._sentences import decision_sentence, difference_sentence, rms_sentence
 from isonomy.metrics._counts import ConfusionCounts, LabelledRows
@@ -152,7 +152,6 @@ def _odds(counts: ConfusionCounts, settings: Settings, enough: NDArray[np.bool_]
     k, g = len(counts.classes), len(counts.groups)
     rates = np.where(enough[:, None], conditional_rates(counts), np.nan)
     n = np.where(enough, _cell_sizes(counts), 0.0)
-    drawn = max(1000, CHUNK_NUMBERS // max(int(np.count_nonzero(counts.weights)), 1))
     return _Largest(
         "equalized_odds_difference",
         rates.reshape(-1, g),
@@ -161,7 +160,7 @@ def _odds(counts: ConfusionCounts, settings: Settings, enough: NDArray[np.bool_]
         [(j, i) for j in range(k) for i in range(k)],
         int((enough.sum(axis=1) > 1).sum()),
         _left_out(counts, enough, np.arange(k)),
-        min(settings.n_boot, drawn),
+        odds_replicates(counts, settings.n_boot),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,22 @@ class CellArrays:
             object.__setattr__(self, name, array)
         for name, value in (("classes", classes), ("groups", groups), ("family", family)):
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def _build(
+        cls,
+        means: NDArray[np.float64],
+        covariances: NDArray[np.float64],
+        prior: NDArray[np.float64],
+        classes: tuple[Hashable, ...],
+        groups: tuple[Hashable, ...],
+        family: Family,
+        lowers: NDArray[np.float64],
+    ) -> Self:
+        """Build from checked arrays and known factors."""
+        new = object.__new__(cls)
+        new._set(means, covariances, prior, classes, groups, family, lowers)
+        return new
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isonomy._validation import as_column, check_same_length
 from isonomy.distributions._cell_arrays import KINDS, Cell, CellArrays, Family
 from isonomy.distributions._linalg import cholesky, symmetrize
 from isonomy.distributions.normal import GaussianFamily, check_symmetric
 from isonomy.errors import FamilyError, InvalidInputError
+from isonomy.groups import encode_groups
 
 __all__ = [
     "check_arrays",
@@ -22,7 +24,7 @@ __all__ = [
     "distinct_labels",
     "factor_cells",
     "label_array",
-    "label_codes",
+    "row_cells",
 ]
 
 
@@ -174,10 +176,27 @@ def label_array(labels: Sequence[Hashable]) -> NDArray[Any]:
     return array
 
 
-def label_codes(
+def row_cells(
+    y: Any,
+    groups: Any,
+    classes: tuple[Hashable, ...],
+    known_groups: tuple[Hashable, ...],
+    n_rows: int,
+    *,
+    where: str,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the positions of each row's label and group, all of which must be known."""
+    found = encode_groups(groups, n_samples=n_rows, where=where)
+    a = _label_codes("groups", found.labels, known_groups, where=where)[found.codes]
+    labels = as_column(y)
+    check_same_length("y", len(labels), n_rows, where=where)
+    values, inverse = np.unique(labels, return_inverse=True)
+    return _label_codes("y", values.tolist(), classes, where=where)[inverse], a
+
+
+def _label_codes(
     name: str, labels: Sequence[Hashable], known: tuple[Hashable, ...], *, where: str
 ) -> NDArray[np.intp]:
-    """Return the position of every label among ``known``."""
     unknown = [v for v in labels if v not in known]
     if unknown:
         raise InvalidInputError(

@@ -128,7 +128,18 @@ class AffineMap:
 
     @classmethod
     def identity(cls, d: int) -> Self:
-        """Return the map that leaves all of R^d in place, with factors of rank 0."""
+        """Return the map that leaves all of R^d in place, with factors of rank 0.
+
+        Parameters
+        ----------
+        d : int
+            Number of features.
+
+        Examples
+        --------
+        >>> AffineMap.identity(3)
+        AffineMap(n_features=3, rank=0)
+        """
         return cls._trusted(np.zeros(d), factors=(np.zeros((d, 0)), np.zeros((d, 0))))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -229,6 +240,20 @@ class AffineMap:
 
         Two low-rank maps give a low-rank map, whose rank is the sum of the ranks as
         long as that is below d.
+
+        Parameters
+        ----------
+        other : AffineMap
+            Of the same number of features.
+
+        Returns
+        -------
+        AffineMap
+
+        Raises
+        ------
+        InvalidInputError
+            If numbers of features differ.
 
         Examples
         --------

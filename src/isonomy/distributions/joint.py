@@ -8,12 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isonomy._validation import (
-    as_column,
-    check_choice,
-    check_random_state,
-    check_same_length,
-)
+from isonomy._validation import check_choice, check_random_state
 from isonomy.distributions._accumulate import Covariance
 from isonomy.distributions._cell_arrays import KINDS, Cell, CellArrays, Family
 from isonomy.distributions._fitting import collect_rows, estimate_covariances
@@ -26,7 +21,7 @@ from isonomy.distributions._joint_checks import (
     distinct_labels,
     factor_cells,
     label_array,
-    label_codes,
+    row_cells,
 )
 from isonomy.distributions.lognormal import LogNormal
 from isonomy.distributions.moments import CellMoments
@@ -34,11 +29,11 @@ from isonomy.distributions.normal import (
     GaussianFamily,
     Normal,
     as_rows,
+    check_n_rows,
     gaussian_kl,
 )
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage
-from isonomy.errors import InvalidInputError
-from isonomy.groups import encode_groups, sort_labels
+from isonomy.groups import sort_labels
 
 __all__ = ["JointDistribution"]
 
@@ -151,17 +146,8 @@ class JointDistribution(CellArrays):
         classes_, groups_ = sort_labels(labels[0]), sort_labels(labels[1])
         lowers = factor_cells(found, classes_, groups_, where=where)
         shape = m.shape + m.shape[-1:]
-        joint = object.__new__(cls)
-        joint._set(
-            m,
-            np.broadcast_to(found, shape),
-            q,
-            classes_,
-            groups_,
-            family,
-            np.broadcast_to(lowers, shape),
-        )
-        return joint
+        found, lowers = np.broadcast_to(found, shape), np.broadcast_to(lowers, shape)
+        return cls._build(m, found, q, classes_, groups_, family, lowers)
 
     @classmethod
     def from_moments(
@@ -191,6 +177,14 @@ class JointDistribution(CellArrays):
             If a cell has too few rows or its columns are collinear; named in the message.
         InvalidInputError
             If there is a single class or group, or the moments lack what is asked.
+
+        Examples
+        --------
+        >>> moments = CellMoments(1)
+        >>> y, a = [0, 0, 0, 0, 1, 1, 1, 1], ["f", "f", "m", "m"] * 2
+        >>> _ = moments.update([[0.0], [2.0]] * 4, y, sensitive_features=a)
+        >>> JointDistribution.from_moments(moments).covariances.ravel()
+        array([1., 1., 1., 1.])
         """
         where = "JointDistribution.from_moments"
         check_choice("family", family, tuple(KINDS), where=where)
@@ -211,17 +205,8 @@ class JointDistribution(CellArrays):
     ) -> Self:
         fit = estimate_covariances(moments, covariance, shrinkage, where=where)
         prior = moments.counts / moments.counts.sum()
-        joint = object.__new__(cls)
-        joint._set(
-            moments.means,
-            fit.covariances,
-            prior,
-            moments.classes,
-            moments.groups,
-            family,
-            fit.lowers,
-        )
-        return joint
+        labels = moments.classes, moments.groups
+        return cls._build(moments.means, fit.covariances, prior, *labels, family, fit.lowers)
 
     @classmethod
     def fit(
@@ -295,6 +280,13 @@ class JointDistribution(CellArrays):
     ) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
         """Return ``n`` independent rows.
 
+        Parameters
+        ----------
+        n : int
+            At least 0.
+        random_state : int, RandomState or None
+            The same number gives the same rows.
+
         Returns
         -------
         X : (n, n_features) array
@@ -306,12 +298,16 @@ class JointDistribution(CellArrays):
         ------
         InvalidInputError
             If ``n`` is not a whole number at least 0.
+
+        Examples
+        --------
+        >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
+        >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
+        >>> X, y, groups = joint.sample(5, random_state=0)
+        >>> X.shape, y.shape, groups.shape
+        ((5, 1), (5,), (5,))
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise InvalidInputError(
-                f"`n` of `JointDistribution.sample` must be a whole number of rows, at least "
-                f"0, got {n!r}."
-            )
+        check_n_rows(n, where="JointDistribution.sample")
         rng = check_random_state(random_state)
         codes = rng.choice(self.prior.size, size=int(n), p=self.prior.ravel())
         y, a = np.divmod(codes, len(self.groups))
@@ -335,15 +331,17 @@ class JointDistribution(CellArrays):
         ------
         InvalidInputError
             If shapes disagree or a label is unknown.
+
+        Examples
+        --------
+        >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
+        >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
+        >>> joint.log_density([[0.0]], [0], ["f"]).round(4)
+        array([-2.3052])
         """
         where = "JointDistribution.log_density"
         rows = as_rows(X, self.n_features, where=where)
-        found = encode_groups(groups, n_samples=len(rows), where=where)
-        a = label_codes("groups", found.labels, self.groups, where=where)[found.codes]
-        labels = as_column(y)
-        check_same_length("y", len(labels), len(rows), where=where)
-        values, inverse = np.unique(labels, return_inverse=True)
-        codes = label_codes("y", values.tolist(), self.classes, where=where)[inverse]
+        codes, a = row_cells(y, groups, self.classes, self.groups, len(rows), where=where)
         out = np.empty(len(rows))
         for (label, group), law in self.cells.items():
             j, g = self.classes.index(label), self.groups.index(group)
@@ -372,6 +370,14 @@ class JointDistribution(CellArrays):
         By the chain rule, with q the priors and P the laws of the cells::
 
             KL = sum_ya q_ya [ ln(q_ya / q'_ya) + KL(P_ya || P'_ya) ]
+
+        Examples
+        --------
+        >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
+        >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
+        >>> moved = {pair: Normal(pair[0] + 1.0, 1.0) for pair in cells}
+        >>> joint.kl_divergence(JointDistribution(moved, joint.priors))
+        0.5
         """
         check_comparable(self, other)
         cells = np.array(

@@ -71,5 +71,23 @@ class LogNormal(GaussianFamily):
         return out
 
     def sample(self, n: int, random_state: Any = None) -> NDArray[np.float64]:
-        """Return ``n`` independent rows, ``(n, n_features)``, all positive."""
+        """Return ``n`` independent rows, ``(n, n_features)``, all positive.
+
+        Parameters
+        ----------
+        n : int
+            At least 0.
+        random_state : int, RandomState or None
+            The same number gives the same rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``n`` is not a whole number at least 0.
+
+        Examples
+        --------
+        >>> LogNormal(0.0, 1.0).sample(2, random_state=0).shape
+        (2, 1)
+        """
         return np.exp(self._standard_rows(n, random_state))

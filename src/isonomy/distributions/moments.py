@@ -14,18 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from isonomy._frames import read_table
 from isonomy._validation import check_choice, check_same_length, check_sample_weight
 from isonomy.distributions._accumulate import Covariance, iterate_batches
-from isonomy.distributions._cell_state import (
-    CellState,
-    fixed_labels,
-    label_positions,
-)
+from isonomy.distributions._cell_state import fixed_labels, label_positions
+from isonomy.distributions._cell_totals import CellTotals
 from isonomy.errors import InvalidInputError
 from isonomy.groups import find_cells, sort_labels
 
 __all__ = ["CellMoments"]
 
 
-class CellMoments(CellState):
+class CellMoments(CellTotals):
     """Running counts, means and covariances of every (label, group) cell.
 
     Parameters
@@ -167,6 +164,14 @@ class CellMoments(CellState):
             ``classes``.
         UnknownGroupError
             If a group is not among the fixed ``groups``.
+
+        Examples
+        --------
+        >>> moments = CellMoments(1)
+        >>> _ = moments.update([[1.0], [5.0]], [0, 0], sensitive_features=["a", "a"],
+        ...                    sample_weight=[3, 1])
+        >>> moments.counts, moments.means, moments.covariances
+        (array([[4.]]), array([[[2.]]]), array([[[[3.]]]]))
         """
         where = "CellMoments.update"
         table = read_table(X, where=where)
@@ -213,6 +218,15 @@ class CellMoments(CellState):
 
         Labels and groups are united. Associative and commutative, to rounding.
 
+        Parameters
+        ----------
+        other : CellMoments
+            Of the same number of features and kind of covariance.
+
+        Returns
+        -------
+        CellMoments
+
         Raises
         ------
         InvalidInputError
@@ -243,78 +257,24 @@ class CellMoments(CellState):
             merged._absorb(part._as_batch(y_map, a_map))
         return merged
 
-    def total_mean(self, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return the mean over all cells, ``(d,)``.
-
-        Parameters
-        ----------
-        weights : (n_classes, n_groups), optional
-            Weight of every cell, at least 0, any sum; default its share of the rows.
-            Under the reweighed law: ``counts * cell_factors(counts)``.
-        """
-        share = self._shares(weights, where="CellMoments.total_mean")
-        mean: NDArray[np.float64] = np.einsum("ya,yad->d", share, self._mean)
-        return mean
-
-    def within_covariance(self, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return the covariance about the cell means, pooled over all cells.
-
-        Parameters
-        ----------
-        weights : (n_classes, n_groups), optional
-            As in :meth:`total_mean`. With tied covariances a cell's covariance is
-            its group's.
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return (arrays, header): plain arrays to store, and what JSON can hold.
 
         Returns
         -------
-        (d, d) array; the variances (d,) where ``covariance`` is "diagonal".
-        """
-        share = self._shares(weights, where="CellMoments.within_covariance")
-        tied = self.covariance == "tied"
-        total = self._weight.sum(axis=0) if tied else self._weight
-        wanted = share.sum(axis=0) if tied else share
-        per_weight = np.divide(wanted, total, out=np.zeros_like(total), where=total > 0)
-        axes = per_weight.ndim
-        within: NDArray[np.float64] = np.tensordot(per_weight, self._scatter, axes=axes)
-        return within
-
-    def total_covariance(self, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return the covariance about the total mean: within plus between cells.
-
-        Parameters and shape as in :meth:`within_covariance`.
-        """
-        share = self._shares(weights, where="CellMoments.total_covariance")
-        centred = (self._mean - self.total_mean(weights=weights)).reshape(-1, self.n_features)
-        scaled = centred * np.sqrt(share).reshape(-1, 1)
-        between = (scaled**2).sum(axis=0) if self.covariance == "diagonal" else scaled.T @ scaled
-        return self.within_covariance(weights=weights) + between
-
-    def _shares(self, weights: ArrayLike | None, *, where: str) -> NDArray[np.float64]:
-        share = self._weight if weights is None else np.asarray(weights, dtype=np.float64)
-        if share.shape != self._weight.shape:
-            raise InvalidInputError(
-                f"`weights` of `{where}` must have shape {self._weight.shape}, one weight a "
-                f"cell, got {share.shape}."
-            )
-        if not np.isfinite(share).all() or (share < 0).any() or not share.any():
-            raise InvalidInputError(
-                f"`{where}` needs cell weights that are finite, at least 0 and not all 0; "
-                "call `update` with rows first, or check `weights`."
-            )
-        if (share[self._weight == 0] > 0).any():
-            raise InvalidInputError(
-                f"`weights` of `{where}` must be 0 in cells without rows, whose mean is unknown."
-            )
-        shares: NDArray[np.float64] = share / share.sum()
-        return shares
-
-    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return (arrays, header): plain arrays to store, and what JSON can hold.
+        arrays : dict of str to array
+        header : dict
+            Numbers, strings, lists and None alone.
 
         Raises
         ------
         InvalidInputError
             If a label is neither str, int, float nor bool.
+
+        Examples
+        --------
+        >>> sorted(CellMoments(1).to_arrays()[0])
+        ['mean', 'n_rows', 'scatter', 'weight']
         """
         for label in (*self._classes, *self._groups):
             if not isinstance(label, str | int | float):
@@ -342,10 +302,19 @@ class CellMoments(CellState):
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`to_arrays` returned.
 
+        Parameters
+        ----------
+        arrays, header : as returned there
+
         Raises
         ------
         InvalidInputError
             If a part is missing or has the wrong shape.
+
+        Examples
+        --------
+        >>> CellMoments.from_arrays(*CellMoments(2).to_arrays())
+        CellMoments(n_features=2, covariance='full', n_classes=0, n_groups=0, n_rows=0)
         """
         try:
             moments = cls(

@@ -97,11 +97,7 @@ class GaussianFamily(ABC):
         """Return ``n`` independent rows, ``(n, n_features)``."""
 
     def _standard_rows(self, n: int, random_state: Any) -> NDArray[np.float64]:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise InvalidInputError(
-                f"`n` of `{type(self).__name__}.sample` must be a whole number of rows, at "
-                f"least 0, got {n!r}."
-            )
+        check_n_rows(n, where=f"{type(self).__name__}.sample")
         draws = check_random_state(random_state).standard_normal((int(n), self.n_features))
         rows: NDArray[np.float64] = draws @ self._lower.T + self.mean
         return rows
@@ -123,7 +119,19 @@ class GaussianFamily(ABC):
         return self._trusted(matrix @ self.mean + offset, symmetrize(moved @ moved.T))
 
     def kl_divergence(self, other: GaussianFamily) -> float:
-        """Return ``kl_divergence(self, other)``, in nats."""
+        """Return KL(self || other) in nats, as :func:`kl_divergence` does.
+
+        Parameters
+        ----------
+        other : Normal or LogNormal
+            Of the same kind and number of features.
+
+        Examples
+        --------
+        >>> from isonomy.distributions import LogNormal
+        >>> LogNormal(0.0, 1.0).kl_divergence(LogNormal(2.0, 1.0))
+        2.0
+        """
         return kl_divergence(self, other)
 
 
@@ -180,7 +188,25 @@ class Normal(GaussianFamily):
         return self._gaussian_log_density(as_rows(X, self.n_features, where="Normal.log_density"))
 
     def sample(self, n: int, random_state: Any = None) -> NDArray[np.float64]:
-        """Return ``n`` independent rows, ``(n, n_features)``."""
+        """Return ``n`` independent rows, ``(n, n_features)``.
+
+        Parameters
+        ----------
+        n : int
+            At least 0.
+        random_state : int, RandomState or None
+            The same number gives the same rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``n`` is not a whole number at least 0.
+
+        Examples
+        --------
+        >>> Normal(0.0, 1.0).sample(2, random_state=0).shape
+        (2, 1)
+        """
         return self._standard_rows(n, random_state)
 
 
@@ -255,6 +281,14 @@ def check_same_kind(p: Any, q: Any, *, where: str) -> None:
         raise InvalidInputError(
             f"`{where}` needs laws of the same number of features, got {p.n_features} and "
             f"{q.n_features}."
+        )
+
+
+def check_n_rows(n: Any, *, where: str) -> None:
+    """Raise unless ``n`` is a whole number of rows to draw, at least 0."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise InvalidInputError(
+            f"`n` of `{where}` must be a whole number of rows, at least 0, got {n!r}."
         )
 
 

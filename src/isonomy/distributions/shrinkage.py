@@ -162,6 +162,11 @@ def oas_intensity(covariance: NDArray[np.float64], n: float) -> float:
 
     Source: Chen, Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance
     estimation (2010), eq. 23 without its 2/p, as in scikit-learn, whose value it equals.
+
+    Examples
+    --------
+    >>> round(oas_intensity(np.array([1.0, 3.0]), 100), 4)
+    0.1287
     """
     p = len(covariance)
     if p == 0:
@@ -198,6 +203,12 @@ def ledoit_wolf_intensity(
 
     Source: Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance
     matrices (2004), section 3.2.
+
+    Examples
+    --------
+    >>> rows = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> round(ledoit_wolf_intensity(rows), 4)
+    0.9444
     """
     if weight is None:
         return float(ledoit_wolf_shrinkage(rows, assume_centered=True))

@@ -156,7 +156,8 @@ def _two_terms(means: Array, sds: Array, sizes: Array) -> Array:
     roots = [q / square] if square != 0.0 else []
     roots += [constant / q] if q != 0.0 else []
     u = np.array([root for root in roots if np.isfinite(root)])
-    return means[0] + sds[0] * u
+    found: Array = means[0] + sds[0] * u
+    return found
 
 
 def _grid(means: Array, sds: Array) -> Array:

@@ -190,8 +190,8 @@ def _ideal_prior(request: Request) -> tuple[Array, bool]:
 
 
 def _cell_kl(cells: CellArrays, solved: Solved, direction: Direction) -> Array:
-    paid = np.empty(cells.prior.shape)
-    for a in range(paid.shape[1]):
+    paid: Array = np.empty(cells.prior.shape)
+    for a in range(cells.means.shape[1]):
         fitted = cells.means[:, a], cells.covariances[:, a]
         ideal = solved.means[:, a], solved.covariances[:, a]
         both = (*ideal, *fitted) if direction == "information" else (*fitted, *ideal)

@@ -32,19 +32,19 @@ MIN_CELL = 10
 LOCAL_PARAMETERS = ("probe", "n_jobs", "random_state")
 """Parameters that belong to a machine or an object, not to the file."""
 
+COORDINATES = ("centre", "ahead", "back")
+
 Tensors = dict[str, NDArray[Any]]
 
 
-def save_steerer(
-    steerer: Any, path: str | Path, *, fingerprint: Mapping[str, Any] | None
-) -> Path:
+def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, Any] | None) -> Path:
     """Write the steerer's artefact; see ``IdealSteerer.save``."""
     solved: Solved = steerer._solved()
     certificate = steerer.certificate_
     config, tensors = _fitted_state(steerer)
     tensors |= _map_tensors(steerer, solved)
     if solved.coordinates is not None:
-        for name in ("centre", "ahead", "back"):
+        for name in COORDINATES:
             tensors[f"coordinates/{name}"] = getattr(solved.coordinates, name)
     config["solution"] = None
     if solved.solution is not None:
@@ -154,7 +154,9 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
     steerer._scale = tensors["scale"]
     coordinates = None
     if "coordinates/centre" in tensors:
-        coordinates = Coordinates(*(tensors[f"coordinates/{n}"] for n in ("centre", "ahead", "back")))
+        coordinates = Coordinates(
+            *(tensors[f"coordinates/{n}"] for n in ("centre", "ahead", "back"))
+        )
     state = config["solution"]
     steerer._state = Solved(
         {group: _map_of(tensors, a) for a, group in enumerate(steerer.groups_)},

@@ -7,7 +7,7 @@ from typing import Any
 from isonomy._validation import check_choice, check_real
 from isonomy.errors import InvalidInputError
 
-__all__ = ["CHOICES", "check_settings"]
+__all__ = ["CHOICES", "check_settings", "check_streaming"]
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "groups": ("blind", "given", "infer"),
@@ -43,4 +43,20 @@ def check_settings(steerer: Any, *, where: str) -> None:
         raise InvalidInputError(
             f'`subspace="discriminant"` of `{where}` mixes columns and cannot go with '
             '`covariance="diagonal"`. Choose `covariance="tied"`.'
+        )
+
+
+def check_streaming(steerer: Any, n_groups: int, *, where: str) -> None:
+    """Raise unless this steerer can learn from chunks of rows."""
+    if hasattr(steerer, "_saved_certificate"):
+        raise InvalidInputError(
+            f"`{where}` cannot go on from a loaded steerer: its file holds maps, not the "
+            "moments of the rows. Fit a new one on all rows."
+        )
+    whole = steerer.groups == "infer" or (steerer.groups == "blind" and steerer.rank == "auto")
+    if whole and max(n_groups, len(getattr(steerer, "groups_", ()))) > 1:
+        raise InvalidInputError(
+            f'`{where}` works with `groups="given"`, or `groups="blind"` and a fixed `rank`, got '
+            f"groups={steerer.groups!r} and rank={steerer.rank!r}: those need all rows at once. "
+            "Use `fit`."
         )

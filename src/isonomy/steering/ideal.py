@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from isonomy._frames import is_frame, take_columns
+from isonomy._frames import without_columns
 from isonomy._group_codes import MissingGroups, UnknownGroup
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels
 from isonomy.distributions import AffineMap, CellMoments
-from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
 from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
+from isonomy.steering._move import in_solution_coordinates, move_rows
 from isonomy.steering._persistence import load_steerer, save_steerer
-from isonomy.steering._probe import fit_probe, mixed_rows, posterior
+from isonomy.steering._probe import fit_probe
 from isonomy.steering._rank import RankCurve, choose_rank
-from isonomy.steering._settings import check_settings
+from isonomy.steering._settings import check_settings, check_streaming
 from isonomy.steering._solve import Solved, certificate_of, solve
-from isonomy.steering._working_scale import from_working_scale, to_working_scale
+from isonomy.steering._working_scale import to_working_scale
 
 __all__ = ["IdealSteerer"]
 
@@ -121,6 +121,9 @@ class IdealSteerer(GroupAwareTransformer):
     (2000, 4)
     """
 
+    _state: Solved | None
+    _certificate: Certificate | None
+
     __metadata_request__partial_fit = {"sensitive_features": True}
 
     def __init__(
@@ -214,17 +217,11 @@ class IdealSteerer(GroupAwareTransformer):
         """
         where = "IdealSteerer.partial_fit"
         check_settings(self, where=where)
-        if hasattr(self, "_saved_certificate"):
-            raise InvalidInputError(
-                f"`{where}` cannot go on from a loaded steerer: its file holds maps, not the "
-                "moments of the rows. Fit a new one on all rows."
-            )
         first = not hasattr(self, "moments_")
         table, labels, found, weight = self._read_training(
             X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
         )
-        if len(found.labels) > 1 or not first:
-            self._check_streaming(where)
+        check_streaming(self, len(found.labels), where=where)
         work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
         if first:
             self._start(work.shape[1], classes, groups)
@@ -232,16 +229,6 @@ class IdealSteerer(GroupAwareTransformer):
         self.classes_, self.groups_ = list(self.moments_.classes), list(self.moments_.groups)
         self._forget()
         return self
-
-    def _check_streaming(self, where: str) -> None:
-        if len(getattr(self, "groups_", "12")) > 1 and (
-            self.groups == "infer" or (self.groups == "blind" and self.rank == "auto")
-        ):
-            raise InvalidInputError(
-                f'`{where}` works with `groups="given"`, or `groups="blind"` and a fixed '
-                f"`rank`, got groups={self.groups!r} and rank={self.rank!r}: those need all "
-                "rows at once. Use `fit`."
-            )
 
     def _start(self, n_features: int, classes: Any, groups: Any) -> None:
         for loaded in ("_scale", "_saved_certificate"):
@@ -317,8 +304,8 @@ class IdealSteerer(GroupAwareTransformer):
         return steerer
 
     def _forget(self) -> None:
-        self._state: Solved | None = None
-        self._certificate: Certificate | None = None
+        self._state = None
+        self._certificate = None
 
     def _fit_values(
         self,
@@ -371,16 +358,9 @@ class IdealSteerer(GroupAwareTransformer):
 
     def _solution_coordinates(self, X: Any) -> NDArray[np.float64]:
         """Return rows in the coordinates of ``solution_``; ``certify`` asks for them."""
-        where = "certify"
-        rest = X
-        if self.group_columns and is_frame(X):
-            present = [c for c in self.group_columns if c in X.columns]
-            rest = take_columns(X, present, where=where)[0] if present else X
-        table = self._read(X, rest, where=where, reset=False)
-        work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
-        found = self._solved().coordinates
-        rows = np.asarray(work, dtype=np.float64)
-        return rows if found is None else (rows - found.centre) @ found.ahead
+        rest = without_columns(X, self.group_columns or (), where="certify")
+        table = self._read(X, rest, where="certify", reset=False)
+        return in_solution_coordinates(self, table.values, where="certify")
 
     def _uses_groups_at_transform(self) -> bool:
         return self.groups == "given"
@@ -388,26 +368,7 @@ class IdealSteerer(GroupAwareTransformer):
     def _transform_values(
         self, values: NDArray[Any], codes: NDArray[np.intp] | None
     ) -> NDArray[Any]:
-        where = "IdealSteerer.transform"
-        maps = [self.maps_[g] for g in self.groups_]
-        if all(m.is_identity for m in maps):
-            return values.copy()
-        work = to_working_scale(values, self.family, self.steered_columns_, where=where)
-        if self.groups == "blind":
-            moved = maps[0].apply(work)
-        elif codes is None:
-            if self.probe_ is None:
-                raise InvalidInputError(
-                    f"`{where}` needs the probe that infers groups, and this steerer was saved "
-                    "without it. Install skops, then save and load the fitted steerer again."
-                )
-            weights = posterior(self.probe_, work, len(maps), hard=self.inference == "hard")
-            moved = mixed_rows([m.apply(work) for m in maps], weights)
-        else:
-            moved = work.copy()
-            for a, group_map in enumerate(maps):
-                moved[codes == a] = group_map.apply(work[codes == a])
-        return from_working_scale(moved, self.family)
+        return move_rows(self, values, codes, where="IdealSteerer.transform")
 
     def explain_rows(
         self,
