@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import os
 import re
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 from isonomy import plugins
+from isonomy.cli import main
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,6 +48,23 @@ CLI_HEAD = """# Commands
 
 What `isonomy COMMAND --help` prints. `python -m isonomy` is the same as `isonomy`. This page is
 written by `make docs`.
+
+Results go to stdout, progress, warnings and errors to stderr; `--json` prints the whole result as
+JSON. CSV and TSV may be gzipped; Parquet works alike. Empty cells, `NA`, `N/A`, `NaN`, `NULL` and
+`<NA>` count as missing in labels, groups and features; all other columns of a text file come out
+as the text that went in, in UTF-8.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a `--fail-if` criterion holds, or what it names is undefined |
+| 2 | wrong use, or data that cannot be used: one line on stderr says why |
+| 130 | interrupted (143: terminated); nothing was left half-written |
+| 141 | the reader of stdout went away |
+
+`--fail-if` takes a disparity of the audit, one of `>` `>=` `<` `<=`, and a number. It compares the
+plain value; `.corrected`, `.low`, `.high` and `.p_value` behind the name compare the other columns:
+`--fail-if 'rms_tpr_gap_precision.high>0.05'` fails unless the gap is shown to be small.
 """
 
 
@@ -107,16 +127,25 @@ def _home(module: ModuleType, name: str) -> ModuleType:
 
 
 def _help_section(*command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "isonomy", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"},
-    )
+    printed = io.StringIO()
+    with redirect_stdout(printed), _terminal(columns=100):
+        assert main([*command, "--help"]) == 0
     title = " ".join(("isonomy", *command))
-    text = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    text = "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
     return f"## `{title}`\n\n```text\n{text}\n```\n"
+
+
+@contextmanager
+def _terminal(columns: int) -> Iterator[None]:
+    """Let help be as wide here as on every other machine."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(columns)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 if __name__ == "__main__":

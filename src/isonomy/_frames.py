@@ -113,7 +113,9 @@ def without_columns(X: Any, columns: Sequence[Any], *, where: str) -> Any:
     """Return a frame less those of ``columns`` that it has; anything else as it is."""
     if not columns or not is_frame(X):
         return X
-    present = [c for c in columns if c in X.columns]
+    # a pyarrow table's own `columns` are its data, not its names
+    known = nw.from_native(X, eager_only=True).columns
+    present = [c for c in columns if c in known]
     return take_columns(X, present, where=where)[0] if present else X
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isonomy._frames import Table, is_frame, read_table, take_columns
+from isonomy._frames import Table, is_frame, read_table, take_columns, without_columns
 from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, resolve_groups
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy.errors import InvalidInputError
@@ -182,10 +181,7 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
                 f"`{where}` got both `sensitive_features` and `group_columns`; give one."
             )
         if not fitting and not self._uses_groups_at_transform() and is_frame(X):
-            # a pyarrow table's own `columns` are its data, not its names
-            known = nw.from_native(X, eager_only=True).columns
-            present = [c for c in self.group_columns if c in known]
-            return (take_columns(X, present, where=where)[0] if present else X), None
+            return without_columns(X, self.group_columns, where=where), None
         return take_columns(X, self.group_columns, where=where)
 
     def _read(self, X: Any, rest: Any, *, where: str, reset: bool) -> Table:

@@ -140,6 +140,24 @@ def test_a_broken_plugin_is_named_and_the_other_commands_work(
     assert runner.invoke(app, ["broken"]).exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["demo", "audit", "steer"])
+def test_a_missing_report_extra_is_told_before_any_work(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isonomy.cli._outputs.find_spec", lambda name: None)
+    (tmp_path / "a.csv").write_text("x,y,g\n1,0,a\n2,1,b\n")
+    out = ["-o", str(tmp_path / "out")]
+    columns = {
+        "demo": [],
+        "audit": [str(tmp_path / "a.csv"), "--label", "y", "--prediction", "y", "--group", "g"],
+        "steer": [str(tmp_path / "a.csv"), "--label", "y", "--group", "g", "--features", "x"],
+    }
+    shown = runner.invoke(app, [command, *columns[command], *out])
+    assert shown.exit_code == 2
+    assert "pip install 'isonomy[report]'" in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_control_characters_never_reach_the_terminal() -> None:
     assert one_line("a\x1b[2Jb\r\nc\td\u202e") == "a\\x1b[2Jb c d\\u202e"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ def test_missing_groups_stop_or_become_a_group(tmp_path: Path) -> None:
     assert "(missing)" in [g["name"] for g in kept["groups"]]
 
 
+@pytest.mark.usefixtures("undrawn_page")
 def test_the_report_is_a_page_with_its_json_beside_it(file: Path, tmp_path: Path) -> None:
     page = tmp_path / "out" / "page.html"
     assert audit(file, "-o", str(page)).exit_code == 0
@@ -147,6 +149,7 @@ def test_fail_if_decides_the_exit_code(file: Path, criterion: str, code: int) ->
     assert (f"--fail-if {criterion} holds" in shown.stderr) is bool(code)
 
 
+@pytest.mark.usefixtures("undrawn_page")
 def test_several_criteria_fail_if_any_holds(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     more = ["--fail-if", "rms_tpr_gap>0.99", "--fail-if", "accuracy_difference>=0"]
@@ -185,8 +188,6 @@ def test_wrong_columns_get_one_line(file: Path, more: list[str], sentence: str) 
     assert shown.exit_code == 2
     assert shown.stdout == ""
     assert shown.stderr.count("\n") == 1
-    import re
-
     assert re.search(sentence, shown.stderr)
 
 
@@ -223,6 +224,7 @@ def test_hostile_names_are_shown_as_they_are_and_escaped_in_the_page(tmp_path: P
     assert "\x1b" not in missing.stderr
 
 
+@pytest.mark.usefixtures("undrawn_page")
 def test_a_page_that_cannot_be_written_is_one_line(file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     for place in (tmp_path / "taken", tmp_path / "taken" / "page.html"):

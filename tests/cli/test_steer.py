@@ -21,11 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from isonomy.artefact import load_artefact, matches_fingerprint, save_artefact
 from isonomy.cli.app import app
 from isonomy.datasets import make_biased_normals
 from isonomy.steering import IdealSteerer
 
 runner = CliRunner()
+undrawn = pytest.mark.usefixtures("undrawn_page")
 USUAL = ["--label", "y", "--group", "sex", "--features", "x*"]
 FILES = ["artefact.safetensors", "index.html", "report.json", "steered.csv"]
 
@@ -84,6 +86,7 @@ def test_everything_is_written_at_once_and_summed_up(file: Path, tmp_path: Path)
     assert names(tmp_path) == ["out", "rows.csv"]
 
 
+@undrawn
 def test_rows_weights_and_report_agree_with_the_library(
     file: Path, tmp_path: Path, rows: pa.Table
 ) -> None:
@@ -104,6 +107,20 @@ def test_rows_weights_and_report_agree_with_the_library(
     assert report["data"]["n_train"] + report["data"]["n_test"] == len(found)
 
 
+@undrawn
+def test_the_artefact_knows_the_rows_it_was_fitted_on(
+    file: Path, tmp_path: Path, rows: pa.Table
+) -> None:
+    assert steer(file, tmp_path / "out").exit_code == 0
+    artefact = load_artefact(tmp_path / "out" / "artefact.safetensors")
+    assert artefact.fingerprint is not None
+    X, y, groups = rows.select(["x0", "x1", "x2"]), rows.column("y"), rows.select(["sex"])
+    labels = np.array([int(v) for v in y.to_pylist()])
+    assert matches_fingerprint(artefact.fingerprint, X, labels, groups)
+    assert not matches_fingerprint(artefact.fingerprint, X, labels[::-1], groups)
+
+
+@undrawn
 def test_other_columns_pass_untouched(file: Path, tmp_path: Path) -> None:
     assert steer(file, tmp_path / "out").exit_code == 0
     before, after = read_csv(file), read_csv(tmp_path / "out" / "steered.csv")
@@ -111,6 +128,7 @@ def test_other_columns_pass_untouched(file: Path, tmp_path: Path) -> None:
         assert [row[name] for row in after] == [row[name] for row in before]
 
 
+@undrawn
 @pytest.mark.parametrize("kind", ["csv.gz", "parquet", "tsv"])
 def test_the_output_has_the_format_of_the_input(tmp_path: Path, rows: pa.Table, kind: str) -> None:
     file = tmp_path / f"rows.{kind}"
@@ -131,6 +149,7 @@ def test_the_output_has_the_format_of_the_input(tmp_path: Path, rows: pa.Table, 
         assert back.column("id").equals(rows.column("id"))
 
 
+@undrawn
 @pytest.mark.parametrize("mode", ["blind", "given", "infer"])
 def test_apply_reproduces_the_rows_that_the_fit_wrote(
     file: Path, tmp_path: Path, rows: pa.Table, mode: str
@@ -149,6 +168,7 @@ def test_apply_reproduces_the_rows_that_the_fit_wrote(
         np.testing.assert_allclose(numbers(applied, f"x{j}"), numbers(fitted, f"x{j}"))
 
 
+@undrawn
 def test_apply_in_mode_given_needs_the_group_under_its_own_or_another_name(
     file: Path, tmp_path: Path, rows: pa.Table
 ) -> None:
@@ -169,6 +189,7 @@ def test_apply_in_mode_given_needs_the_group_under_its_own_or_another_name(
     assert not (tmp_path / "other").exists()
 
 
+@undrawn
 def test_apply_refuses_what_it_would_ignore(file: Path, tmp_path: Path) -> None:
     assert steer(file, tmp_path / "out").exit_code == 0
     artefact = ["--apply", str(tmp_path / "out" / "artefact.safetensors")]
@@ -180,7 +201,8 @@ def test_apply_refuses_what_it_would_ignore(file: Path, tmp_path: Path) -> None:
     assert "never reads the group of a row" in blind.stderr
 
 
-@pytest.mark.parametrize("damage", ["cut", "altered", "other", "absent"])
+@undrawn
+@pytest.mark.parametrize("damage", ["cut", "altered", "other", "kind", "absent"])
 def test_a_bad_artefact_is_one_line(file: Path, tmp_path: Path, damage: str) -> None:
     artefact = tmp_path / "a.safetensors"
     if damage in ("cut", "altered"):
@@ -190,12 +212,15 @@ def test_a_bad_artefact_is_one_line(file: Path, tmp_path: Path, damage: str) -> 
         artefact.write_bytes(changed)
     elif damage == "other":
         artefact.write_text("not an artefact")
+    elif damage == "kind":
+        save_artefact(artefact, kind="recipe", config={}, tensors={})
     shown = steer(file, tmp_path / "new", "--apply", str(artefact), usual=[])
     assert shown.exit_code == 2
     assert shown.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
 
+@undrawn
 def test_missing_features_stop_or_are_dropped_and_counted(tmp_path: Path, rows: pa.Table) -> None:
     holed = [None if i % 10 == 0 else v for i, v in enumerate(rows.column("x1").to_pylist())]
     pacsv.write_csv(rows.set_column(2, "x1", pa.array(holed)), tmp_path / "rows.csv")
@@ -209,6 +234,7 @@ def test_missing_features_stop_or_are_dropped_and_counted(tmp_path: Path, rows: 
     assert len(read_csv(tmp_path / "out" / "steered.csv")) == 540
 
 
+@undrawn
 def test_missing_groups_become_a_group_that_apply_knows(tmp_path: Path, rows: pa.Table) -> None:
     holed = [None if i % 5 == 0 else v for i, v in enumerate(rows.column("sex").to_pylist())]
     pacsv.write_csv(rows.set_column(6, "sex", pa.array(holed)), tmp_path / "rows.csv")
@@ -223,6 +249,7 @@ def test_missing_groups_become_a_group_that_apply_knows(tmp_path: Path, rows: pa
     assert applied.exit_code == 0, applied.stderr
 
 
+@undrawn
 def test_json_prints_the_comparison(file: Path, tmp_path: Path) -> None:
     printed = json.loads(steer(file, tmp_path / "out", "--json").stdout)
     assert printed == json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
@@ -240,6 +267,7 @@ REFUSED = {
 }
 
 
+@undrawn
 @pytest.mark.parametrize(("usual", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_wrong_use_is_one_line_and_writes_nothing(
     file: Path, tmp_path: Path, usual: list[str], sentence: str
@@ -252,6 +280,7 @@ def test_wrong_use_is_one_line_and_writes_nothing(
     assert names(tmp_path) == ["rows.csv"]
 
 
+@undrawn
 def test_an_output_that_cannot_be_written_is_one_line(file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     for place in (tmp_path / "taken", tmp_path / "taken" / "out"):
@@ -262,6 +291,7 @@ def test_an_output_that_cannot_be_written_is_one_line(file: Path, tmp_path: Path
     assert names(tmp_path) == ["rows.csv", "taken"]
 
 
+@undrawn
 def test_a_second_run_replaces_its_files_and_keeps_others(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -152,7 +152,7 @@ def test_noisy_cells_are_shorter():
     assert women < men - 0.2
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_untouched_classifier_is_useful_and_has_the_planted_gap(seed):
     y, predicted, gender, truth = judge(seed)
     assert 0.70 <= (predicted == y).mean() <= 0.82
@@ -171,9 +171,9 @@ def test_the_untouched_classifier_is_useful_and_has_the_planted_gap(seed):
 
 
 def test_without_bias_the_gap_is_no_larger_than_chance():
-    # 4 seeds: under the null the smallest of 4 p-values is below .005 in 2 % of the draws
+    # 2 seeds: under the null the smaller of 2 p-values is below .005 in 1 % of the draws
     p = []
-    for seed in range(4):
+    for seed in range(2):
         y, predicted, gender, _ = judge(seed, **NOTHING)
         p.append(permutation_p_value(y, predicted, gender, n_permutations=400, seed=0))
     assert min(p) > 0.005

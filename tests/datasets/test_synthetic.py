@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from isonomy.datasets import make_biased_normals
 from isonomy.errors import InvalidInputError
-from isonomy.ideal.criteria import is_ideal
+from isonomy.ideal import is_ideal
 
 KINDS = ["tied", "full", "diagonal"]
 

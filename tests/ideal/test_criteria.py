@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.ideal import random_joint
 
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import bayes_rates, ideal_violation, is_ideal
 from isonomy.ideal._alignment import alignment_residual
+from reference.ideal import random_joint
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -32,7 +32,13 @@ def affine_copies(rng, n_classes, n_groups, d, kind="free"):
     return JointDistribution(cells, priors)
 
 
-@given(SEEDS, st.integers(2, 4), st.integers(2, 3), st.integers(1, 3), st.sampled_from(["free", "tied"]))
+@given(
+    SEEDS,
+    st.integers(2, 4),
+    st.integers(2, 3),
+    st.integers(1, 3),
+    st.sampled_from(["free", "tied"]),
+)
 @settings(max_examples=60)
 def test_affine_images_of_one_group_are_ideal(seed, n_classes, n_groups, d, kind):
     joint = affine_copies(np.random.default_rng(seed), n_classes, n_groups, d, kind)

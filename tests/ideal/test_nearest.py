@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.ideal import (
-    best_value_found,
-    programme_value,
-    random_joint,
-    two_class_profile,
-)
 from scipy.optimize import minimize_scalar
 
 from isonomy.distributions import AffineMap, JointDistribution, LogNormal, Normal
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal import ideal_violation, is_ideal, nearest_ideal
 from isonomy.ideal._cells import kl_of_cells, push_cells
+from reference.ideal import (
+    best_value_found,
+    programme_value,
+    random_joint,
+    two_class_profile,
+)
 
 DIRECTIONS = ("information", "moment")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -82,7 +82,9 @@ def test_no_general_optimiser_finds_a_nearer_ideal(kind, n_classes, n_groups, d,
 @pytest.mark.parametrize("priors", ["reweigh", "reference", "joint"])
 @pytest.mark.parametrize("moves", ["all", ["b", "c"]])
 @pytest.mark.parametrize(("kind", "d"), [("tied", 3), ("diagonal", 1)])
-def test_the_result_is_ideal_and_its_divergence_is_the_literal_sum(kind, d, moves, priors, direction):
+def test_the_result_is_ideal_and_its_divergence_is_the_literal_sum(
+    kind, d, moves, priors, direction
+):
     joint = random_joint(np.random.default_rng(7), 3, 3, d, kind=kind)
     solution = nearest_ideal(joint, moves=moves, priors=priors, direction=direction)
     ideal = solution.distribution
@@ -104,7 +106,9 @@ def test_the_result_is_ideal_and_its_divergence_is_the_literal_sum(kind, d, move
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("moves", ["all", ["a"]])
-@pytest.mark.parametrize(("kind", "d"), [("tied", 4), ("tied", 1), ("diagonal", 1), ("diagonal", 3)])
+@pytest.mark.parametrize(
+    ("kind", "d"), [("tied", 4), ("tied", 1), ("diagonal", 1), ("diagonal", 3)]
+)
 def test_every_group_of_the_ideal_is_carried_onto_the_canonical_cells(kind, d, moves, direction):
     joint = random_joint(np.random.default_rng(3), 3, 2, d, kind=kind)
     family = "diagonal" if kind == "diagonal" and d > 1 else "affine"
@@ -202,7 +206,9 @@ def test_the_free_rotation_moves_rows_least():
         centre = joint.prior[:, 1] @ joint.means[:, 1] / joint.prior[:, 1].sum()
         second = own + sum(
             w * np.outer(m - centre, m - centre)
-            for w, m in zip(joint.prior[:, 1] / joint.prior[:, 1].sum(), joint.means[:, 1], strict=True)
+            for w, m in zip(
+                joint.prior[:, 1] / joint.prior[:, 1].sum(), joint.means[:, 1], strict=True
+            )
         )
         return np.trace(rest @ second @ rest.T)
 
@@ -214,7 +220,10 @@ def test_the_free_rotation_moves_rows_least():
         other = lower @ turn @ np.linalg.inv(lower) @ move.matrix
         offset = move.offset + (move.matrix - other) @ joint.means[0, 1]
         laws = [joint.cells[y, "b"] for y in (0, 1)]
-        kl = [AffineMap(other, offset).push(p).kl_divergence(joint.cells[y, "a"]) for y, p in enumerate(laws)]
+        kl = [
+            AffineMap(other, offset).push(p).kl_divergence(joint.cells[y, "a"])
+            for y, p in enumerate(laws)
+        ]
         best = [move.push(p).kl_divergence(joint.cells[y, "a"]) for y, p in enumerate(laws)]
         assert kl == pytest.approx(best, abs=1e-10)  # the turned map pays the same
         assert moved(other) >= moved(move.matrix) - 1e-12
@@ -288,7 +297,9 @@ def test_global_optimum_is_claimed_only_where_it_is_proved():
 def test_a_shared_affine_map_moves_the_solution_along(seed, n_classes, d, direction, all_move):
     rng = np.random.default_rng(seed)
     joint = random_joint(rng, n_classes, 2, d)
-    turn = AffineMap(np.linalg.qr(rng.normal(size=(d, d)))[0] * rng.uniform(0.5, 2, d), rng.normal(size=d))
+    turn = AffineMap(
+        np.linalg.qr(rng.normal(size=(d, d)))[0] * rng.uniform(0.5, 2, d), rng.normal(size=d)
+    )
     moved = JointDistribution({c: turn.push(law) for c, law in joint.cells.items()}, joint.priors)
     request = {"moves": "all" if all_move else "b", "direction": direction, "reference": "a"}
     one, two = nearest_ideal(joint, **request), nearest_ideal(moved, **request)
@@ -369,8 +380,11 @@ def test_what_is_no_joint_distribution_is_refused():
 def test_one_class_or_one_group_is_refused(cell):
     n_classes, n_groups = cell
     joint = JointDistribution.from_arrays(
-        np.zeros((n_classes, n_groups, 1)), np.ones((n_classes, n_groups, 1, 1)),
-        np.full((n_classes, n_groups), 0.5), list(range(n_classes)), list("ab"[:n_groups]),
+        np.zeros((n_classes, n_groups, 1)),
+        np.ones((n_classes, n_groups, 1, 1)),
+        np.full((n_classes, n_groups), 0.5),
+        list(range(n_classes)),
+        list("ab"[:n_groups]),
     )
     with pytest.raises(InvalidInputError, match="at least 2 classes and 2 groups"):
         nearest_ideal(joint)

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from isonomy.errors import InvalidInputError
@@ -42,6 +42,8 @@ def test_the_same_rows_give_the_same_svg(width):
 
 @pytest.mark.parametrize("width", ["wide", "narrow"])
 @given(label=st.text(min_size=1, max_size=50))
+@example(label="a < b & \"c\" > 'd'")
+@example(label="$x_$ {y} \\frac $")
 @settings(max_examples=25, deadline=None)
 def test_any_name_gives_well_formed_svg_with_that_name_as_text(width, label):
     label = clean(label) or "(empty)"

@@ -205,7 +205,7 @@ def test_hostile_names_are_text_and_never_markup(hostile):
 
 def test_hostile_names_in_figures_are_not_read_as_mathematics(hostile):
     figures = re.findall(r"<svg.*?</svg>", hostile, re.DOTALL)
-    assert any(">$\\alpha_{x}$ and $unclosed</text>" in figure for figure in figures)
+    assert any(">$\\alpha_{x}$ from $5 to $6</text>" in figure for figure in figures)
     assert any("&lt;script&gt;alert(1)&lt;/script&gt;</text>" in figure for figure in figures)
 
 
@@ -236,3 +236,12 @@ def test_without_the_extra_the_other_formats_still_work():
     )
     folder = str(next(p for p in sys.path if p.endswith("tests")))
     subprocess.run([sys.executable, "-c", code, folder], check=True)
+
+
+def test_when_the_main_method_has_no_certificate_those_of_others_are_shown():
+    result = comparison_result(["a", "b"])
+    page = render_html(result)
+    assert "Calibrated offsets carries no certificate" in page
+    assert "Certificate of Ideal steering, blind" in page
+    result["main_method"] = "ideal_blind"
+    assert "carries no certificate" not in render_html(result)

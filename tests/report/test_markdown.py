@@ -58,3 +58,23 @@ def test_a_fence_inside_a_command_does_not_close_the_block():
 
 def test_the_same_result_gives_the_same_text():
     assert render(comparison_result(), "markdown") == render(comparison_result(), "markdown")
+
+
+def test_a_card_is_the_page_under_front_matter():
+    card = render(comparison_result(), "card")
+    _, head, body = card.split("---\n", 2)
+    assert 'model_name: "Short biographies, before and after steering"' in head
+    assert '  "accuracy": 0.72\n' in head
+    assert '  "rms_tpr_gap_corrected": 0\n' in head
+    assert body.lstrip() == render(comparison_result(), "markdown")
+
+
+def test_a_card_of_an_audit_holds_its_own_numbers():
+    assert '  "accuracy": 0.725\n' in render(audit_result(), "card")
+
+
+def test_a_hostile_title_stays_one_quoted_line_of_the_front_matter():
+    result = hostile_result()
+    result["title"] = 'a: "b"\n---\nevil: true'
+    head = render(result, "card").split("\n---\n")[0]
+    assert 'model_name: "a: \\"b\\" --- evil: true"' in head

@@ -16,7 +16,7 @@ __all__ = ["scores_section"]
 Floats = NDArray[np.float64]
 
 EVERYONE = "(all)"
-RESAMPLED_ROWS = 30_000_000
+RESAMPLED_ROWS = 6_000_000
 """Rows drawn at most per group and metric: fewer replicates for more rows."""
 
 WORDS = {

@@ -23,7 +23,7 @@ def difference_sentence(entry: Mapping[str, Any], rates: tuple[float, float]) ->
     }[entry["metric"]]
     return (
         f"{said}: a difference of {_points(entry['value'])}{_interval(entry)}"
-        f"{_largest(entry)}.{_chance(entry['p_value'])}"
+        f"{_largest(entry)}{_chance(entry['p_value'])}."
     )
 
 
@@ -43,7 +43,7 @@ def rms_sentence(entry: Mapping[str, Any]) -> str:
     return (
         f"Over {entry['n_classes']} classes, {weighed}, the chance that a person's true class is "
         f"recognised differs between {first} and {second} by {_points(entry['value'])} (root "
-        f"mean square); {noise}{_interval(entry)}.{_chance(entry['p_value'])}"
+        f"mean square); {noise}{_interval(entry)}{_chance(entry['p_value'])}."
     )
 
 
@@ -85,13 +85,7 @@ def _largest(entry: Mapping[str, Any]) -> str:
 
 
 def _chance(p: float | None) -> str:
-    if p is None:
-        return ""
-    return f" Groups dealt at random differ as much in {_share(p)} of trials."
-
-
-def _share(p: float) -> str:
-    return "less than 0.1 %" if p < 0.001 else f"{100 * p:.1f} %"
+    return "" if p is None else f"; p = {_p(p)}, against groups dealt at random"
 
 
 def _p(p: float) -> str:

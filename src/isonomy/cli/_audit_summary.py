@@ -33,7 +33,9 @@ def print_audit(audit: Mapping[str, Any], *, name: str) -> None:
         ]
     )
     _print_groups(audit)
-    _print_disparities(audit["disparities"])
+    _print_disparities("Between groups", audit["disparities"])
+    for alone in audit.get("marginals") or ():
+        _print_disparities(f"Between groups of {alone['column']} alone", alone["disparities"])
     if len(classes) > 2:
         _print_class_gaps(audit["class_gaps"])
     _print_sentences(audit)
@@ -64,7 +66,7 @@ def _print_groups(audit: Mapping[str, Any]) -> None:
     print_lines([""])
 
 
-def _print_disparities(disparities: Sequence[Mapping[str, Any]]) -> None:
+def _print_disparities(title: str, disparities: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         [
             row["metric"],
@@ -76,7 +78,7 @@ def _print_disparities(disparities: Sequence[Mapping[str, Any]]) -> None:
         for row in disparities
     ]
     header = ["disparity", "value", "corrected", "95 % interval", "p"]
-    print_rows("Between groups", header, rows)
+    print_rows(title, header, rows)
     print_lines([""])
 
 

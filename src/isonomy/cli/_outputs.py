@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from isonomy import plugins
 from isonomy.artefact import write_text_atomic
 from isonomy.cli._folder import LAST, whole_folder
+from isonomy.errors import MissingExtraError
 
-__all__ = ["PAGE", "write_report", "write_report_into"]
+__all__ = ["PAGE", "check_can_draw", "write_report", "write_report_into"]
 
 PAGE = "index.html"
+
+
+def check_can_draw() -> None:
+    """Raise before any work is done if the page could not be drawn at its end.
+
+    Raises
+    ------
+    MissingExtraError
+        If the extra ``report`` is not installed.
+    """
+    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if absent:
+        raise MissingExtraError(
+            f"The HTML report needs {' and '.join(absent)}: install the extra `report` with "
+            "`pip install 'isonomy[report]'`."
+        )
 
 
 def write_report(result: Mapping[str, Any], output: Path) -> Path:

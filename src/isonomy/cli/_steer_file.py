@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isonomy.cli._outputs import write_report_into
+from isonomy.artefact import data_fingerprint
+from isonomy.cli._outputs import check_can_draw, write_report_into
 from isonomy.cli._rows import WEIGHT_COLUMN, Rows, read_rows
 from isonomy.cli._split import split_by_cell
 from isonomy.cli._steer_request import Mode, SteerRequest
@@ -43,6 +44,7 @@ def steer_file(
     the rows, judged on the other. What is written is fitted on all rows. The key
     ``"steered"`` of the result says which columns were steered and which passed untouched.
     """
+    check_can_draw()
     rows = read_rows(
         table,
         label=request.label,
@@ -61,7 +63,8 @@ def steer_file(
     steerer.fit(_with_groups(rows), rows.labels)
     progress("writing", 3, N_STEPS)
     written = write_table(_steered(rows, steerer), table, folder, stem=STEM)
-    steerer.save(folder / ARTEFACT)
+    fingerprint = data_fingerprint(rows.features, rows.labels, rows.groups)
+    steerer.save(folder / ARTEFACT, fingerprint=fingerprint)
     result["steered"] = {
         "n_rows": len(rows.labels),
         "n_dropped": rows.n_dropped,

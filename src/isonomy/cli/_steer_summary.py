@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isonomy.cli._comparison_summary import certificate_line, find_method, method_line
+from isonomy.cli._comparison_summary import GAP, certificate_line, find_method, method_line
 
 __all__ = ["steer_lines"]
 
@@ -38,7 +38,20 @@ def _judged(result: Mapping[str, Any]) -> list[str]:
         f"A logistic regression, before and after, judged on {n_test} rows kept apart:",
         *(f"  {method_line(m, width=width)}" for m in methods),
         *(f"  Not computed: {row['what']} ({row['why']})" for row in result["not_computed"]),
+        *_warning(result),
         certificate_line(result, among=[main]),
+    ]
+
+
+def _warning(result: Mapping[str, Any]) -> list[str]:
+    """Say so when the rows that were kept apart do not bear steering out."""
+    found = [find_method(result, name) for name in ("untouched", result["main_method"])]
+    gaps = [m["gap"].get(GAP, {}).get("value") for m in found if m]
+    if len(gaps) < 2 or None in gaps or gaps[1] < gaps[0]:
+        return []
+    return [
+        "  On these rows steering did NOT narrow the gap: try another --mode, or take logs of "
+        "columns with long tails."
     ]
 
 

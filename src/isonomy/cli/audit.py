@@ -11,7 +11,7 @@ from isonomy.cli import options
 from isonomy.cli._audit_file import audit_table
 from isonomy.cli._audit_summary import print_audit
 from isonomy.cli._criteria import parse_criterion
-from isonomy.cli._outputs import write_report
+from isonomy.cli._outputs import check_can_draw, write_report
 from isonomy.cli.exits import CRITERION, complain
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
@@ -70,6 +70,8 @@ def audit(
     rates of every group and the gaps between groups, with intervals.
     """
     criteria = [parse_criterion(text) for text in fail_if or ()]
+    if output:
+        check_can_draw()
     with show_progress(quiet=quiet) as report_progress:
         report_progress("reading", 0, 2)
         table = read_table(file, encoding=encoding, delimiter=delimiter)

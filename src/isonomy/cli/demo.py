@@ -12,7 +12,7 @@ from isonomy.cli import options
 from isonomy.cli._demo_run import compare_on_biographies
 from isonomy.cli._demo_summary import demo_lines
 from isonomy.cli._folder import whole_folder
-from isonomy.cli._outputs import PAGE, write_report_into
+from isonomy.cli._outputs import PAGE, check_can_draw, write_report_into
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
 
@@ -42,6 +42,7 @@ def demo(
     Nothing is downloaded.
     """
     start = time.perf_counter()
+    check_can_draw()
     with show_progress(quiet=quiet) as progress, whole_folder(output) as folder:
         result = compare_on_biographies(
             n_rows=rows, bias=bias, random_state=random_state, progress=progress

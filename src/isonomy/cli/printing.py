@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -63,7 +64,7 @@ def print_rows(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
 
 def _rich_table(title: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
     # Text objects, never strings: a column named "[bold]" stays what it is
-    table = Table(title=Text(one_line(title)), title_justify="left")
+    table = Table(title=Text(one_line(title)), title_justify="left", box=SIMPLE_HEAD)
     for j, name in enumerate(header):
         table.add_column(Text(name), justify="left" if j == 0 else "right")
     for row in cells:

@@ -29,7 +29,7 @@ def show_progress(*, quiet: bool) -> Iterator[Report]:
     )
     shown = console.is_terminal and not quiet
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
-        task = bar.add_task("starting", total=None)
+        task = bar.add_task("starting", total=1)
 
         def report(text: str, done: int, total: int) -> None:
             bar.update(task, description=one_line(text), completed=done, total=total)

@@ -345,6 +345,8 @@ def _finite(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float64]:
 
 def _check_invertible(matrix: NDArray[np.float64], *, size: int) -> None:
     """Raise unless the matrix has full rank once rows and columns have size 1."""
+    if matrix.size == 0:
+        return  # the core of a map of rank 0, which is a translation
     rows = np.abs(matrix).max(axis=1, keepdims=True, initial=0.0)
     scaled = matrix / np.where(rows > 0, rows, 1.0)
     columns = np.abs(scaled).max(axis=0, keepdims=True, initial=0.0)

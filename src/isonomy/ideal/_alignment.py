@@ -17,6 +17,8 @@ __all__ = ["alignment_residual"]
 
 _N_COMBINATIONS = 8
 _N_POLISH = 200
+_POLISH_WORK = 1e10
+"""Multiplications a polish may take: fewer steps where matrices are large and many."""
 
 
 def alignment_residual(means_p: Array, covs_p: Array, means_q: Array, covs_q: Array) -> float:
@@ -29,13 +31,14 @@ def alignment_residual(means_p: Array, covs_p: Array, means_q: Array, covs_q: Ar
     """
     p, q = _whitened(means_p, covs_p), _whitened(means_q, covs_q)
     rng = np.random.default_rng(0)
-    best = np.inf
+    # groups that already share their cells need no search
+    best = _residual(p, q, np.eye(p[0].shape[1]))
     for _ in range(_N_COMBINATIONS):
+        if best < 1e-13:
+            break
         mix, lean = rng.uniform(0.5, 1.5, len(p[0])), rng.normal(size=len(p[0]))
         start = _by_eigenvectors(p, q, mix, lean)
         best = min(best, _residual(p, q, start), _residual(p, q, _polish(p, q, start)))
-        if best < 1e-13:
-            break
     return float(best)
 
 
@@ -89,7 +92,8 @@ def _consistent_signs(p: Cells, q: Cells) -> Array:
 
 def _polish(p: Cells, q: Cells, rotation: Array) -> Array:
     """Raise sum tr(C_q R C_p R') + sum m_q' R m_p, convex in R, by linearisation."""
-    for _ in range(_N_POLISH):
+    work = 2.0 * q[1].shape[0] * q[1].shape[1] ** 3
+    for _ in range(int(np.clip(_POLISH_WORK / work, 5, _N_POLISH))):
         slope = np.einsum("kij,jl,klm->im", q[1], rotation, p[1]) + q[0].T @ p[0]
         left, _, right = np.linalg.svd(slope)
         following = left @ right

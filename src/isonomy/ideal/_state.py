@@ -21,14 +21,25 @@ State = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
 def solution_to_state(solution: IdealSolution) -> State:
-    """Return (config, tensors): what JSON can hold, and arrays named ``solution/...``.
+    """Return a solution as plain settings and arrays, ready for an artefact.
+
+    Parameters
+    ----------
+    solution : IdealSolution
+
+    Returns
+    -------
+    config : dict
+        What JSON can hold; goes into an artefact's config under ``"solution"``.
+    tensors : dict of arrays
+        Named ``solution/...``.
 
     Raises
     ------
     InvalidInputError
         If a label or group is no string, number or boolean.
     """
-    joint, n_classes = solution.source, len(solution.source.classes)
+    joint = solution.source
     tensors: dict[str, NDArray[Any]] = {}
     for name, law in (("source", joint), ("ideal", solution.distribution)):
         tensors[f"{PREFIX}{name}/means"] = np.asarray(law.means)
@@ -61,7 +72,6 @@ def solution_to_state(solution: IdealSolution) -> State:
         "priors": solution.priors,
         "moves": [index(group) for group in solution.moves],
         "reference": index(solution.reference),
-        "n_classes": n_classes,
     }
     return config, tensors
 
@@ -70,6 +80,17 @@ def solution_from_state(
     config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> IdealSolution:
     """Return the solution that :func:`solution_to_state` took apart.
+
+    Parameters
+    ----------
+    config : mapping
+        From :func:`solution_to_state`.
+    tensors : mapping of arrays
+        The arrays that came with it; others may be among them.
+
+    Returns
+    -------
+    IdealSolution
 
     Raises
     ------

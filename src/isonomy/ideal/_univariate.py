@@ -131,7 +131,8 @@ def nearest_for_all_groups(
                 x0,
                 jac=True,
                 method="L-BFGS-B",
-                options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-11},
+                bounds=programme.bounds(len(x0)),
+                options={"maxiter": 500, "ftol": 1e-16, "gtol": 1e-11},
             )
             n_iter += int(found.nit)
             if best is None or found.fun < best[0]:
@@ -187,6 +188,16 @@ class _Programme:
         """Return signed scales (n, G) for rows of ln|scale| (n, G - 1)."""
         return self.signs * np.exp(np.pad(log_scales, ((0, 0), (1, 0))))
 
+    @property
+    def span(self) -> float:
+        """Half the range of ln|scale| worth a grid: standardised variances are in (0, 1]."""
+        return 1.5 - 0.5 * float(np.log(self.variances).min())
+
+    def bounds(self, n: int) -> list[tuple[float | None, float | None]]:
+        """Return bounds of x that keep a line search from running into overflow."""
+        wide = self.span + 2.0
+        return [(-wide, wide)] * self.n_free + [(None, None)] * (n - self.n_free)
+
     def candidates(self, log_scales: Array) -> list[Array]:
         raise NotImplementedError
 
@@ -207,13 +218,15 @@ class _Information(_Programme):
         gamma = self.scales(x)
         b = self.weights / self.variances
         lean = gamma[:, None, :] * b
-        size = (gamma[:, None, :] * lean).sum(axis=2)
-        normal = np.einsum("ka,ab->ab", b, np.eye(len(self.signs))) - np.einsum(
-            "nka,nkb,nk->nab", lean, lean, 1.0 / size
-        )
-        right = (b * self.means).sum(axis=0) - np.einsum(
-            "nka,nk->na", lean, (lean * self.means).sum(axis=2) / size
-        )
+        part = gamma[:, None, :] * lean
+        size = part.sum(axis=2)
+        # A_i = B_i - B_i g g'B_i / size; its diagonal is B_ia times the share of the OTHER
+        # groups in size, summed without the subtraction that would cancel at extreme scales
+        a = -lean[..., :, None] * lean[..., None, :] / size[..., None, None]
+        index = np.arange(len(self.signs))
+        a[..., index, index] = b * (part @ (1.0 - np.eye(len(index)))) / size[..., None]
+        normal = a.sum(axis=1)
+        right = np.einsum("nkab,kb->na", a, self.means)
         offset = np.zeros_like(gamma)
         offset[:, 1:] = np.linalg.solve(normal[:, 1:, 1:], right[:, 1:, None])[:, :, 0]
         residual = self.means - offset[:, None, :]
@@ -293,8 +306,7 @@ class _Moment(_Programme):
 def _starts(programme: _Programme) -> list[Array]:
     """Return the grid's local minima, the lowest first."""
     n_free = programme.n_free
-    # standardised cells have variances in (0, 1], hence scales of about this range
-    span = 1.5 - 0.5 * float(np.log(programme.variances).min())
+    span = programme.span
     if n_free in _GRID:
         axis = np.linspace(-span, span, _GRID[n_free])
         grid = np.stack(np.meshgrid(*[axis] * n_free, indexing="ij"), axis=-1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isonomy.metrics._counts import ConfusionCounts, LabelledRows
 
-__all__ = ["p_value", "permuted_rates", "random_tables", "shuffled_counts_p_values"]
+__all__ = ["p_value", "permuted_rates", "random_tables", "shuffled_statistics"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -93,33 +93,28 @@ def permuted_rates(
     return out
 
 
-def shuffled_counts_p_values(
+def shuffled_statistics(
     rows: LabelledRows,
     statistics: Callable[[ConfusionCounts], Floats],
     *,
     within_classes: bool,
     n_permutations: int,
     rng: np.random.Generator,
-) -> list[float]:
-    """Return p-values of several statistics by shuffling groups among weighted rows.
+) -> Floats:
+    """Return statistics ``(n, n_statistics)`` with groups shuffled among weighted rows.
 
     Each row keeps its weight, label and prediction; groups are shuffled among the rows of
-    a class, or among all rows. At most :data:`MAX_SHUFFLES` shuffles are made. NaN for a
-    statistic that is undefined on the rows as they are.
+    a class, or among all rows. At most :data:`MAX_SHUFFLES` shuffles are made.
     """
-    observed = statistics(rows.count())
     strata = rows.true if within_classes else np.zeros_like(rows.true)
     order = np.argsort(strata, kind="stable")
     edges = np.flatnonzero(np.diff(strata[order])) + 1
     group = rows.group[order]
-    permuted = np.empty((min(n_permutations, MAX_SHUFFLES), len(observed)))
-    for i in range(len(permuted)):
+    drawn = []
+    for _ in range(min(n_permutations, MAX_SHUFFLES)):
         for part in np.split(group, edges):  # views: shuffled in place
             rng.shuffle(part)
         dealt = np.empty_like(group)
         dealt[order] = group
-        permuted[i] = statistics(rows.count(dealt))
-    return [
-        float("nan") if np.isnan(t) else p_value(float(t), np.nan_to_num(permuted[:, j]))
-        for j, t in enumerate(observed)
-    ]
+        drawn.append(statistics(rows.count(dealt)))
+    return np.array(drawn)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from isonomy.report._card import render_card
 from isonomy.report._formats import render_html, render_json, render_markdown
 from isonomy.report._plots import plot_audit
 from isonomy.report._render import FORMATS, render
@@ -17,6 +18,7 @@ __all__ = [
     "load_result",
     "plot_audit",
     "render",
+    "render_card",
     "render_html",
     "render_json",
     "render_markdown",

@@ -70,7 +70,10 @@ def comparison_page(result: Mapping[str, Any]) -> Page:
         gap_section(old_audit, after["audit"], mark=mark),
         rates_section(old_audit, after["audit"], mark=mark),
         _methods_tables(methods, before, after),
-        certificate_section(after.get("certificate"), method=after["label"]),
+        certificate_section(
+            (after["label"], after.get("certificate")),
+            [(m["label"], m.get("certificate")) for m in methods if m is not after],
+        ),
         missing,
         reproduce_section(result),
         how_to_read_section(),

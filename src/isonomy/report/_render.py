@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from isonomy._validation import check_choice
+from isonomy.report._card import render_card
 from isonomy.report._formats import render_html, render_json, render_markdown
 
 __all__ = ["FORMATS", "ReportFormat", "render"]
 
-ReportFormat = Literal["html", "markdown", "json"]
+ReportFormat = Literal["html", "markdown", "json", "card"]
 
 FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "html": render_html,
     "markdown": render_markdown,
     "json": render_json,
+    "card": render_card,
 }
 """The built-in formats; ``pyproject.toml`` registers the same functions as plugins."""
 
@@ -28,10 +30,10 @@ def render(result: Mapping[str, Any], format: ReportFormat = "html") -> str:
     result : dict
         What ``AuditResult.to_dict()`` or ``compare_methods`` returned, or
         :func:`load_result` read; kind "audit" or "comparison".
-    format : {"html", "markdown", "json"}
+    format : {"html", "markdown", "json", "card"}
         "html" is one self-contained file: no script, no request, figures inline; it needs
         the extra ``report``. "markdown" holds the same words and tables. "json" is the
-        result itself.
+        result itself. "card" is the Markdown with the head that model hubs read.
 
     Returns
     -------

@@ -111,14 +111,36 @@ def group_table(audit: Audit) -> Table:
     )
 
 
-def certificate_section(certificate: Any, *, method: str) -> Section:
-    """Return the certificate in words, with its numbers folded below."""
-    if not isinstance(certificate, Mapping):
+def certificate_section(main: tuple[str, Any], others: Sequence[tuple[str, Any]] = ()) -> Section:
+    """Return the certificate of the main method in words, those of others folded.
+
+    Each method is its label with its certificate (a dictionary, or None).
+    """
+    label, certificate = main
+    blocks: list[Block] = []
+    if isinstance(certificate, Mapping):
+        blocks += _certificate_blocks(certificate)
+    else:
         text = (
-            f"{method} carries no certificate: it fits no distribution whose distance from an "
+            f"{label} carries no certificate: it fits no distribution whose distance from an "
             "ideal one could be stated. What is known about it is what was measured above."
         )
-        return Section("certificate", "The certificate", (Paragraph(text),))
+        blocks.append(Paragraph(text))
+    for i, (other, held) in enumerate(o for o in others if isinstance(o[1], Mapping)):
+        is_open = i == 0 and not isinstance(certificate, Mapping)
+        blocks.append(Fold(f"Certificate of {other}", tuple(_certificate_blocks(held)), is_open))
+    blocks.append(
+        Paragraph(
+            "A certificate speaks of the distributions that were fitted to the training rows, "
+            "under the law it names; the numbers above speak of test rows. Where the fit is "
+            "rough, the two differ.",
+            style="small",
+        )
+    )
+    return Section("certificate", "The certificate", tuple(blocks))
+
+
+def _certificate_blocks(certificate: Mapping[str, Any]) -> list[Block]:
     sentences = certificate.get("sentences") or certificate.get("text") or ()
     if isinstance(sentences, str):
         sentences = [sentences]
@@ -128,23 +150,16 @@ def certificate_section(certificate: Any, *, method: str) -> Section:
         if key not in {"sentences", "text", "schema", "kind"}
         and isinstance(value, bool | int | float | str)
     )
-    blocks: list[Block] = [
-        Paragraph(
-            "A certificate speaks of the distributions that were fitted to the training rows, "
-            "under the law it names; the numbers above speak of test rows. Where the fit is "
-            "rough, the two differ.",
-            style="small",
-        )
-    ]
+    blocks: list[Block] = []
     if sentences:
-        blocks.insert(0, Bullets(tuple(("", str(s)) for s in sentences)))
+        blocks.append(Bullets(tuple(("", str(s)) for s in sentences)))
     if numbers:
         table = Table("The certificate in numbers", ("Quantity", "Value"), numbers)
         blocks.append(Fold("The certificate in numbers", (table,), is_open=not sentences))
     by_class = certificate.get("by_class") or ()
     if by_class:
         blocks.append(Fold(f"Class by class ({len(by_class)})", (_bound_table(by_class),)))
-    return Section("certificate", "The certificate", tuple(blocks))
+    return blocks
 
 
 def _bound_table(by_class: Sequence[Mapping[str, Any]]) -> Table:

@@ -28,10 +28,18 @@ __all__ = ["GapCalibrator"]
 
 ScoreKind = Literal["auto", "probability", "logit"]
 
+PENALTIES: dict[Criterion, float] = {
+    "equal_opportunity": 500.0,
+    "demographic_parity": 500.0,
+    "equalized_odds": 30.0,
+}
+"""Default weight of the squared gaps. One rate a class can be met almost exactly by offsets;
+equalized odds in general cannot, and a larger weight buys it with one constant decision."""
+
 LARGEST_LOGIT = 700.0
 """Log-probabilities below -700 would underflow as probabilities."""
 
-TEMPERATURES = (1.0, 0.5, 0.25, 0.1)
+TEMPERATURES = (1.0, 0.3, 0.1)
 """Softmax temperatures, falling: the last is near the argmax that decides."""
 
 
@@ -54,8 +62,10 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         The class of every score column. Default: the sorted classes of ``y``.
     pos_label : label, optional
         The positive class of a binary problem. Default: the larger of the two.
-    penalty : float
-        Weight of the squared gaps against the mean log-loss in nats.
+    penalty : float, optional
+        Weight of the squared gaps against the mean log-loss in nats. Default: 500, and 30
+        for "equalized_odds", which offsets cannot meet exactly in general: a larger
+        weight there ends in one constant decision.
     score_kind : "auto", "probability" or "logit"
         What the scores are. "auto" takes rows in [0, 1] that sum to 1 (or a 1-D array
         within [0, 1]) as probabilities, everything else as logits.
@@ -110,7 +120,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         shrinkage: float = 10,
         classes: Sequence[Any] | None = None,
         pos_label: Any = None,
-        penalty: float = 500.0,
+        penalty: float | None = None,
         score_kind: ScoreKind = "auto",
         missing_groups: MissingGroups = "raise",
         unknown_group: UnknownGroup = "error",
@@ -209,7 +219,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         check_choice("score_kind", self.score_kind, ("auto", "probability", "logit"), where=where)
         check_choice("unknown_group", self.unknown_group, ("error", "identity"), where=where)
         check_real("shrinkage", self.shrinkage, where=where, low=0)
-        check_real("penalty", self.penalty, where=where, low=0)
+        if self.penalty is not None:
+            check_real("penalty", self.penalty, where=where, low=0)
         check_real("max_iter", self.max_iter, where=where, low=1)
 
     def _resolve_classes(self, labels: NDArray[Any], where: str) -> NDArray[Any]:
@@ -283,9 +294,10 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
             self.offsets_ = np.zeros((len(self.groups_), len(self.classes_)))
             self.converged_, self.n_iter_ = True, 0
             return
+        penalty = PENALTIES[self.criterion] if self.penalty is None else self.penalty
         problem = OffsetProblem(logits, y, groups.codes, weight, len(self.groups_), terms)
         found = solve_offsets(
-            problem, penalty=self.penalty, temperatures=TEMPERATURES, max_iter=self.max_iter
+            problem, penalty=penalty, temperatures=TEMPERATURES, max_iter=self.max_iter
         )
         self.offsets_, self.converged_, self.n_iter_ = found.offsets, found.converged, found.n_iter
 

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isonomy._frames import check_matrix, is_frame, take_columns
+from isonomy._frames import check_matrix, is_frame, take_columns, without_columns
 from isonomy._group_codes import MissingGroups, resolve_groups
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy.errors import GroupsRequiredError, InvalidInputError
@@ -272,7 +272,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = self._columns()
         if not columns:
             return X, sensitive_features
-        if is_frame(X) and not any(c in X.columns for c in columns):
+        if is_frame(X) and without_columns(X, columns, where=where) is X:
             return X, sensitive_features  # served without the group: fine unless it is used
         return take_columns(X, columns, where=where)
 

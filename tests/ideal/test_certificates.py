@@ -1,0 +1,300 @@
+"""Certificates: what they say must hold, be plain, and change when the data do."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from isonomy.artefact import load_artefact, save_artefact
+from isonomy.distributions import JointDistribution, Normal
+from isonomy.errors import ArtefactError, FamilyError, InvalidInputError, SingularCovarianceError
+from isonomy.ideal import (
+    Certificate,
+    certify,
+    nearest_ideal,
+    solution_from_state,
+    solution_to_state,
+)
+from isonomy.ideal._transfer import total_variation_bound
+from reference.gaussian import kl_by_formula
+from reference.ideal import random_joint
+
+
+def near_joint(seed, n_classes=3, n_groups=2, d=3, family="normal"):
+    """Groups that differ a little, so that the bounds say something."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(n_classes, 1, d)) + 0.15 * rng.normal(size=(n_classes, n_groups, d))
+    covs = np.array([np.eye(d) * s for s in rng.uniform(0.8, 1.2, n_groups)])
+    prior = rng.dirichlet(np.full(n_classes * n_groups, 20.0)).reshape(n_classes, n_groups)
+    labels = list(range(n_classes)), list("abc"[:n_groups])
+    return JointDistribution.from_arrays(means, covs, prior, *labels, family=family)
+
+
+def test_the_total_variation_bound_is_a_bound():
+    # equal variances at distance t: total variation is 2 Phi(t/2) - 1
+    from scipy.stats import norm
+
+    for t in (1e-3, 0.1, 1.0, 2.0, 5.0):
+        exact = 2 * norm.cdf(t / 2) - 1
+        kl = t**2 / 2
+        bound = float(total_variation_bound(np.array(kl)))
+        assert exact <= bound == pytest.approx(min(np.sqrt(kl / 2), np.sqrt(1 - np.exp(-kl))))
+
+
+@pytest.mark.parametrize("direction", ["information", "moment"])
+@pytest.mark.parametrize("moves", ["all", "b"])
+def test_transfer_is_the_divergence_of_steered_cells_from_canonical_ones(direction, moves):
+    joint = near_joint(1)
+    solution = nearest_ideal(joint, direction=direction, moves=moves)
+    certificate = certify(solution)
+    for (label, group), t in certificate.transfer_by_cell.items():
+        p = solution.maps[group].push(joint.cells[label, group])
+        q = solution.canonical[label]
+        pair = (p.mean, p.covariance), (q.mean, q.covariance)
+        both = kl_by_formula(*pair[0], *pair[1]), kl_by_formula(*pair[1], *pair[0])
+        kl = max(min(both), 0.0)  # the printed formula cancels to -1e-16 at 0
+        assert t == pytest.approx(min(np.sqrt(kl / 2), np.sqrt(1 - np.exp(-kl))), abs=1e-7)
+        # an invertible map changes no divergence: one direction is what was paid
+        assert kl <= solution.kl_by_cell[label, group] + 1e-9
+    for label, bound in certificate.transfer_bound.items():
+        two = [certificate.transfer_by_cell[label, g] for g in joint.groups]
+        assert bound == pytest.approx(sum(sorted(two)[-2:]))
+
+
+@pytest.mark.parametrize("kind", ["tied", "diagonal"])
+def test_no_random_head_exceeds_the_bound_on_steered_rows(kind):
+    rng = np.random.default_rng(3)
+    joint = near_joint(2) if kind == "tied" else random_joint(rng, 3, 2, 2, kind="diagonal")
+    solution = nearest_ideal(joint, map_family="affine" if kind == "tied" else "diagonal")
+    certificate = certify(solution)
+    n, d = 40_000, joint.n_features
+    rows = {
+        (label, group): solution.maps[group].apply(
+            joint.cells[label, group].sample(n, random_state=0)
+        )
+        for label in joint.classes
+        for group in joint.groups
+    }
+    largest = 0.0
+    for _ in range(40):
+        weight, bias = rng.normal(size=(d, 3)), rng.normal(size=3)
+        bend = rng.normal(size=(d, 3)) * rng.choice([0.0, 1.0])
+        for label in joint.classes:
+            rates = [
+                (
+                    (rows[label, g] @ weight + rows[label, g] ** 2 @ bend + bias).argmax(axis=1)
+                    == label
+                ).mean()
+                for g in joint.groups
+            ]
+            gap = max(rates) - min(rates)
+            largest = max(largest, gap)
+            # 5 standard errors of a difference of two shares
+            assert gap <= certificate.transfer_bound[label] + 5 * np.sqrt(0.5 / n)
+    assert largest > 0.005  # the heads do differ: the bound is not met by emptiness
+
+
+def test_the_head_gap_is_the_gap_of_the_canonical_bayes_rule():
+    joint = near_joint(4)
+    solution = nearest_ideal(joint)
+    certificate = certify(solution)
+    prior = solution.distribution.class_prior
+    for label in joint.classes:
+        rates = []
+        for group in joint.groups:
+            rows = solution.maps[group].apply(
+                joint.cells[label, group].sample(50_000, random_state=1)
+            )
+            logs = [
+                solution.canonical[z].log_density(rows) + np.log(p)
+                for z, p in zip(joint.classes, prior, strict=True)
+            ]
+            rates.append((np.argmax(logs, axis=0) == label).mean())
+        # 1024 quasi-random points are good to about 0.01
+        assert certificate.head_gap[label] == pytest.approx(max(rates) - min(rates), abs=0.015)
+        assert certificate.head_gap[label] <= certificate.transfer_bound[label] + 0.01
+
+
+def test_sentences_and_numbers_say_what_was_computed():
+    solution = nearest_ideal(near_joint(5))
+    certificate = certify(solution)
+    text = str(certificate)
+    assert f"{solution.kl:.3g} nats" in text
+    assert "proved to be the least" in text
+    assert "reweighed law" in text
+    assert "no classifier of steered rows can differ" in text
+    assert certificate.violation_after <= certificate.tolerance < certificate.violation_before
+    assert certificate.bayes_gap_after <= certificate.bayes_gap_error
+    assert certificate.bayes_gap_before > 0.02
+    for word in ("debias", "unbiased", "fair model", "guarantee"):
+        assert word not in text.lower()
+    plain = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
+    assert plain["sentences"] == list(certificate.sentences)
+    assert len(plain["cells"]) == 6
+
+
+def test_a_bound_of_one_or_more_is_called_uninformative():
+    # the order of the classes differs between the groups: no map without labels can mend that
+    order = {"a": (0.0, 8.0, 16.0), "b": (0.0, 16.0, 8.0)}
+    cells = {(y, a): Normal(order[a][y], 1.0) for y in range(3) for a in "ab"}
+    solution = nearest_ideal(JointDistribution(cells, dict.fromkeys(cells, 1 / 6)))
+    certificate = certify(solution)
+    assert not certificate.informative
+    assert "says nothing" in str(certificate)
+
+
+def test_a_search_without_proof_says_so():
+    solution = nearest_ideal(random_joint(np.random.default_rng(1), 2, 2, 1, kind="diagonal"))
+    assert "a nearer one is not ruled out" in str(certify(solution))
+
+
+def test_rows_of_the_fitted_law_have_not_moved_and_shifted_rows_have():
+    joint = near_joint(6)
+    solution = nearest_ideal(joint)
+    n_false = 0
+    for seed in range(20):
+        X, y, groups = joint.sample(2000, random_state=seed)
+        n_false += certify(solution, X, y, sensitive_features=groups).drift["moved"]
+    assert n_false <= 1
+    shifted = X + 0.5 * (np.asarray(groups) == "b")[:, None]
+    certificate = certify(solution, shifted, y, sensitive_features=groups)
+    assert certificate.drift["moved"]
+    assert {c["group"] for c in certificate.drift["cells"] if c["moved"]} == {"b"}
+    assert "have moved since the fit" in str(certificate)
+    assert max(certificate.transfer_bound.values()) > max(certify(solution).transfer_bound.values())
+    assert sum(c["n"] for c in certificate.drift["cells"]) == certificate.drift["n_rows"] == 2000
+    json.dumps(certificate.to_dict(), allow_nan=False)
+
+
+def test_an_empty_cell_of_new_rows_is_left_open():
+    joint = near_joint(7)
+    X, y, groups = joint.sample(600, random_state=0)
+    kept = ~((np.asarray(y) == 2) & (np.asarray(groups) == "a"))
+    certificate = certify(
+        nearest_ideal(joint),
+        X[kept],
+        np.asarray(y)[kept],
+        sensitive_features=np.asarray(groups)[kept],
+    )
+    assert np.isnan(certificate.transfer_by_cell[2, "a"])
+    assert "5 of 6 (label, group) cells" in str(certificate)
+    assert not certificate.informative
+
+
+def test_one_variable_and_lognormal_rows_are_certified():
+    joint = random_joint(np.random.default_rng(2), 2, 2, 1, kind="diagonal", family="lognormal")
+    solution = nearest_ideal(joint)
+    X, y, groups = joint.sample(3000, random_state=0)
+    assert not certify(solution, X, y, sensitive_features=groups).drift["moved"]
+    with pytest.raises(FamilyError, match="must be positive"):
+        certify(solution, X - 100, y, sensitive_features=groups)
+
+
+def test_a_saved_solution_is_certified_like_the_one_in_memory(tmp_path):
+    solution = nearest_ideal(near_joint(8))
+    config, tensors = solution_to_state(solution)
+    path = save_artefact(
+        tmp_path / "s.safetensors",
+        kind="ideal-steerer",
+        config={"solution": config},
+        tensors=tensors,
+    )
+    assert certify(path).to_dict() == certify(solution).to_dict()
+    assert certify(load_artefact(path)).to_dict() == certify(solution).to_dict()
+    X, y, groups = solution.source.sample(500, random_state=0)
+    both = [certify(t, X, y, sensitive_features=groups).to_dict() for t in (str(path), solution)]
+    assert both[0] == both[1]
+    empty = save_artefact(
+        tmp_path / "e.safetensors", kind="ideal-steerer", config={}, tensors=tensors
+    )
+    with pytest.raises(ArtefactError, match="must hold an ideal solution"):
+        certify(empty)
+
+
+def test_an_artefact_takes_rows_to_the_coordinates_of_its_solution(tmp_path):
+    solution = nearest_ideal(near_joint(10))
+    config, tensors = solution_to_state(solution)
+    rng = np.random.default_rng(0)
+    back = np.linalg.qr(rng.normal(size=(5, 3)))[0]
+    centre = rng.normal(size=5)
+    path = save_artefact(
+        tmp_path / "s.safetensors",
+        kind="ideal-steerer",
+        config={"solution": config, "parameters": {"family": "lognormal"}},
+        tensors=tensors | {"coordinates/ahead": back, "coordinates/centre": centre},
+    )
+    X, y, groups = solution.source.sample(500, random_state=0)
+    rows = np.exp(centre + X @ back.T)
+    one = certify(path, rows, y, sensitive_features=groups)
+    two = certify(solution, X, y, sensitive_features=groups)
+    assert list(one.transfer_bound.values()) == pytest.approx(list(two.transfer_bound.values()))
+    with pytest.raises(FamilyError, match="must be positive"):
+        certify(path, -rows, y, sensitive_features=groups)
+
+
+@pytest.mark.parametrize("kind", ["tied", "diagonal"])
+def test_a_solution_survives_its_state(kind):
+    family = "affine" if kind == "tied" else "diagonal"
+    solution = nearest_ideal(
+        random_joint(np.random.default_rng(1), 3, 2, 2, kind=kind), map_family=family
+    )
+    config, tensors = solution_to_state(solution)
+    back = solution_from_state(json.loads(json.dumps(config)), tensors)
+    assert back.distribution == solution.distribution
+    assert back.source == solution.source
+    assert back.maps == solution.maps
+    for name in (
+        "kl",
+        "kl_by_cell",
+        "canonical",
+        "converged",
+        "global_optimum",
+        "n_iter",
+        "history",
+        "direction",
+        "priors",
+        "moves",
+        "reference",
+    ):
+        assert getattr(back, name) == getattr(solution, name)
+    broken = {k: v for k, v in tensors.items() if "offset" not in k}
+    with pytest.raises(ArtefactError, match="maps/0/offset"):
+        solution_from_state(config, broken)
+
+
+def test_labels_that_json_cannot_hold_are_refused():
+    cells = {(y, a): Normal(float(y), 1.0) for y in (0, 1) for a in (b"a", b"b")}
+    solution = nearest_ideal(JointDistribution(cells, dict.fromkeys(cells, 0.25)))
+    with pytest.raises(InvalidInputError, match="must be strings, numbers or booleans, got bytes"):
+        solution_to_state(solution)
+
+
+def test_steerers_are_certified_through_their_solution_or_certificate():
+    solution = nearest_ideal(near_joint(9))
+    assert certify(SimpleNamespace(solution_=solution)).kl == solution.kl
+    own = Certificate(sentences=("As measured.",))
+    assert certify(SimpleNamespace(solution_=None, certificate_=own)) is own
+    X, y, groups = solution.source.sample(500, random_state=0)
+    steerer = SimpleNamespace(solution_=solution, _solution_coordinates=lambda rows: rows / 2)
+    one = certify(steerer, 2 * X, y, sensitive_features=groups)
+    assert one.to_dict() == certify(solution, X, y, sensitive_features=groups).to_dict()
+
+
+def test_unusable_targets_and_rows_are_refused():
+    solution = nearest_ideal(near_joint(1))
+    X, y, groups = solution.source.sample(100, random_state=0)
+    with pytest.raises(InvalidInputError, match="must come together"):
+        certify(solution, X)
+    with pytest.raises(InvalidInputError, match="`target` passed to `certify`"):
+        certify(object())
+    with pytest.raises(InvalidInputError, match="must have the 3 features"):
+        certify(solution, X[:, :2], y, sensitive_features=groups)
+    with pytest.raises(InvalidInputError, match="only values seen in the fit"):
+        certify(solution, X, np.asarray(y) + 5, sensitive_features=groups)
+    with pytest.raises(InvalidInputError, match="only values seen in the fit"):
+        certify(solution, X, y, sensitive_features=["z"] * 100)
+    with pytest.raises(SingularCovarianceError, match="more rows than features"):
+        certify(solution, X[:3], y[:3], sensitive_features=groups[:3])
