@@ -12,8 +12,6 @@ CORE := .venv-core
 PIP := -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 SPEC := pyproject.toml constraints.txt
 
-# two cores are shared by two pytest workers: more threads would only wait for each other
-export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 = 1
 export MPLBACKEND = Agg
 
@@ -26,6 +24,9 @@ help: ## list the targets
 
 demo: $(VENV)/.demo ## run the demonstration and write isonomy-report/index.html
 	@$(BIN)/isonomy demo --output $(OUT)
+
+# two pytest workers share two cores: more threads would only wait for each other
+test check-docs: export OMP_NUM_THREADS = 1
 
 test: $(VENV)/.dev ## run all tests and doctests
 	@echo "== tests"

@@ -1,8 +1,8 @@
 """Write applications.csv: invented job applications, with a known bias in the scores.
 
 Nobody in this file exists. Suitable people are as common in both groups and their true
-skill has one law; but the interview score of one group is lower and noisier than the
-skill warrants, and the rule that recommends people reads the scores alone.
+skill has one law; but the scores of one group are lower, and those of its interviews
+noisier, than the skill warrants, and the rule that recommends people reads scores alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TextIO
 
 import numpy as np
 
-N_ROWS = 1_200
+N_ROWS = 2_000
 HEADER = ("years", "test", "interview", "references", "branch", "gender", "suitable", "recommended")
 
 
@@ -23,11 +23,11 @@ def write_applications(file: TextIO) -> None:
     rng = np.random.default_rng(20261122)
     is_woman = rng.random(N_ROWS) < 0.4
     suitable = rng.random(N_ROWS) < 0.5
-    skill = np.where(suitable, 1.0, -0.5) + rng.normal(size=N_ROWS)
-    years = np.maximum(0.0, 6 + 2 * skill + rng.normal(scale=2, size=N_ROWS) - 1.5 * is_woman)
-    test = 60 + 9 * skill + rng.normal(scale=6, size=N_ROWS)
+    skill = np.where(suitable, 1.1, -0.6) + rng.normal(scale=0.8, size=N_ROWS)
+    years = np.maximum(0.0, 6 + 2 * skill + rng.normal(scale=2, size=N_ROWS) - 2.5 * is_woman)
+    test = 60 + 9 * skill - 6 * is_woman + rng.normal(scale=6, size=N_ROWS)
     noise = rng.normal(size=N_ROWS) * np.where(is_woman, 1.1, 0.7)
-    interview = 5 + 1.2 * skill - 0.9 * is_woman + noise
+    interview = 5 + 1.2 * skill - 1.2 * is_woman + noise
     references = 3 + 0.5 * skill + rng.normal(scale=0.6, size=N_ROWS)
     recommended = 0.25 * years + 0.07 * test + interview + 0.4 * references > 12.3
     branch = rng.choice(["north", "south", "online"], size=N_ROWS)

@@ -20,7 +20,7 @@ def make_rows(rng, sizes, gap=0.0, weighted=False):
     return read_rows(y, p, g, w, where="test")
 
 
-@pytest.mark.parametrize(("weighted", "runs"), [(False, 250), (True, 80)])
+@pytest.mark.parametrize(("weighted", "runs"), [(False, 250), (True, 30)])
 def test_size_of_every_test_is_its_level(weighted, runs):
     rng = np.random.default_rng(5)
     asked = Asked(np.arange(3), np.ones((3, 4), dtype=bool), group_pairs(4, None))

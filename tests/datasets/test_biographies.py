@@ -152,6 +152,20 @@ def test_noisy_cells_are_shorter():
     assert women < men - 0.2
 
 
+def test_a_short_text_says_nothing_of_the_occupation_after_its_first_sentence():
+    data = make_biographies(20_000, noise_bias=2.0, random_state=0)
+    empty = [p.split("}")[-1] for p in read_vocabulary()[1].generic]
+    surgeon = data.occupation == "surgeon"
+    shares = {}
+    for gender in ("woman", "man"):
+        texts = data.text[surgeon & (data.gender == gender)]
+        second = [t.split(". ")[1].rstrip(".") + "." for t in texts]
+        shares[gender] = np.mean([s.endswith(tuple(empty)) for s in second])
+    # .8 of the women's texts are short; elsewhere .18 of the second sentences are generic
+    assert shares["woman"] == pytest.approx(0.8 + 0.2 * 0.18, abs=0.08)
+    assert shares["man"] == pytest.approx(0.18, abs=0.08)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_untouched_classifier_is_useful_and_has_the_planted_gap(seed):
     y, predicted, gender, truth = judge(seed)

@@ -113,11 +113,11 @@ def test_ties_go_to_the_lowest_class_in_every_group():
 
 def test_a_far_tail_is_decided_by_what_is_left():
     # predictions 0 and 1 agree where class 0 rules; the rest decides however small it is
-    cells = {(y, a): Normal(m, 1.0) for y, m in enumerate((0.0, 30.0, 60.0)) for a in "ab"}
+    cells = {(y, a): Normal(m, 1.0) for y, m in enumerate((0.0, 100.0, 200.0)) for a in "ab"}
     joint = JointDistribution(cells, dict.fromkeys(cells, 1 / 6))
-    cost = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    cost = np.array([[0.3, 0.3, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     rates = bayes_rates(joint, cost)
-    # class 1 against class 2 part at 45: all of class 0 is predicted 1
+    # class 1 against class 2 part at 150: all of class 0 is predicted 1
     np.testing.assert_allclose(rates.confusion[0, :, 0], [0.0, 1.0, 0.0], atol=1e-12)
 
 

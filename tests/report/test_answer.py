@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from isonomy.report._answer import answer_sentences, answer_tiles, gap_interval, gap_text
-from report_samples import METHODS, comparison_result
+from isonomy.report._rates import gap_changes
+from report_samples import METHODS, audit_result, comparison_result
 
 
 def say(result, after=-1):
@@ -90,3 +93,20 @@ def test_one_method_alone_has_no_before():
     text = render(result, "markdown")
     assert "Before (" not in text
     assert "**Calibrated offsets:** No difference" in text
+
+
+def test_classes_whose_gap_grew_are_not_hidden_behind_the_average():
+    before = audit_result(["a", "b", "c"])
+    after = copy.deepcopy(before)
+    first, second, third = after["class_gaps"]
+    first["gap"], second["gap"], third["gap"] = 0.01, 0.9, -0.8
+    before["class_gaps"][0]["gap"] = 0.5
+    before["class_gaps"][1]["gap"] = -0.1
+    before["class_gaps"][2]["gap"] = -0.7
+    assert gap_changes(before, after) == (
+        "Class by class, the gap shrank in 1 and grew in 2, most for b "
+        "(female: from \N{MINUS SIGN}10.0 to +90.0 points)."
+    )
+    second["n_group"] = 3
+    assert "shrank in 1 and grew in 1, most for c" in gap_changes(before, after)
+    assert gap_changes(before, before) == ""

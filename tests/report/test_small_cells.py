@@ -59,6 +59,20 @@ def test_min_cell_of_the_result_is_kept():
     assert "under 100" in page
     smallest = [e for e in result["class_gaps"] if e["n_group"] and e["n_group"] < 100]
     assert smallest
+    gaps = page[page.index("## Class by class") : page.index("## Rates of every group")]
+    withheld = next(line for line in page.splitlines() if "Withheld, because" in line)
     for entry in smallest:
-        row = next(line for line in page.splitlines() if line.startswith(f"| {entry['class']} |"))
-        assert "n/a" in row
+        assert f"{entry['class']};" in withheld or f"{entry['class']}." in withheld
+        assert f"| {entry['class']} |" not in gaps
+
+
+def test_rare_classes_with_enough_rows_have_a_chart_and_a_table_of_their_own():
+    result = audit_result()
+    rare = [e["class"] for e in result["class_gaps"] if e["rare"]]
+    page = render(result, "markdown").replace("\\_", "_")
+    assert rare
+    after = page[page.index("Rare classes, listed apart") : page.index("Rates of every group")]
+    assert "TPR gap of every rare class" in after
+    table = after[: after.index("The numbers behind the chart")]
+    for name in rare:
+        assert f"| {name} |" in table

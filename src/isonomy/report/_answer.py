@@ -139,6 +139,7 @@ def answer_sentences(
     n_test: Any,
     n_rare: int,
     n_missing: int,
+    changes: str = "",
 ) -> list[tuple[str, str]]:
     """Return (head, sentence) pairs: before, after, accuracy, the group, the limits."""
     items = []
@@ -149,7 +150,8 @@ def answer_sentences(
     if before is not None and is_number(_accuracy(before).get("value")):
         items.append(("Accuracy:", _price(before, after)))
     items.append(("The group:", _group_sentence(after, others)))
-    items.append(("The limits:", _limits_sentence(n_test, n_rare, n_missing)))
+    limits = f"{changes} {_limits_sentence(n_test, n_rare, n_missing)}".strip()
+    items.append(("The limits:", limits))
     return items
 
 
@@ -206,7 +208,7 @@ def _group_sentence(after: Method, others: Sequence[Method]) -> str:
 
 
 def _limits_sentence(n_test: Any, n_rare: int, n_missing: int) -> str:
-    text = f"all this is measured on {count(n_test)} test rows of one split."
+    text = f"All this is measured on {count(n_test)} test rows of one split."
     if n_rare:
         classes = "1 class is" if n_rare == 1 else f"{n_rare} classes are"
         text += f" {classes} too rare to be judged alone and listed apart."

@@ -29,7 +29,7 @@ from isonomy.report._document import (
     Tone,
 )
 from isonomy.report._numbers import UNDEFINED, confidence, count, number, p_value, per_cent, points
-from isonomy.report._rates import gap_section, rates_section
+from isonomy.report._rates import gap_changes, gap_section, rates_section
 from isonomy.report._sections import (
     certificate_section,
     group_table,
@@ -120,6 +120,7 @@ def _answer(
         [m for m in methods if m is not before and m is not after],
         n_test=result["data"].get("n_test"),
         n_rare=len(audit.get("rare_classes") or ()),
+        changes=gap_changes(before["audit"], audit) if before else "",
         n_missing=len(result.get("not_computed") or ()) + len(audit.get("not_computed") or ()),
     )
     blocks: tuple[Block, ...] = (

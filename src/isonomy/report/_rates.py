@@ -20,7 +20,7 @@ from isonomy.report._sections import (
 from isonomy.report._words import metric_name
 from isonomy.report.figures import ChartRow, Estimate, Mark, Scale, estimate_chart
 
-__all__ = ["gap_section", "rates_section"]
+__all__ = ["gap_changes", "gap_section", "rates_section"]
 
 _MOST_ROWS = 40
 _MOST_CHARTS = 6
@@ -49,6 +49,28 @@ def gap_section(before: Audit | None, after: Audit, *, mark: Mark) -> Section:
     return Section("classes", "Class by class", tuple(blocks))
 
 
+def gap_changes(before: Audit, after: Audit) -> str:
+    """Return in how many classes the gap shrank and grew, and where it grew most."""
+    min_cell, shrank, grew = min_cell_of(after), 0, []
+    for group in visible_groups(after):
+        old = _gaps(before, group, min_cell)
+        for name, entry in _gaps(after, group, min_cell).items():
+            was, now = old.get(name, {}).get("gap"), entry.get("gap")
+            if not is_number(was) or not is_number(now) or was is None or now is None:
+                continue
+            shrank += abs(now) < abs(was)
+            if abs(now) > abs(was):
+                grew.append((abs(now) - abs(was), name, group, was, now))
+    if not shrank and not grew:
+        return ""
+    text = f"Class by class, the gap shrank in {shrank} and grew in {len(grew)}"
+    if not grew:
+        return text + "."
+    _, name, group, was, now = max(grew, key=lambda g: (g[0], g[1], g[2]))
+    change = f"from {signed_points(was)} to {signed_points(now)} points"
+    return f"{text}, most for {name} ({group}: {change})."
+
+
 def _gaps(audit: Audit, group: str, min_cell: int) -> dict[str, Entry]:
     found = {}
     for entry in audit.get("class_gaps", ()):
@@ -74,7 +96,7 @@ def _gap_blocks(
     common.sort(key=lambda c: -(first.get(c, {}).get("gap") or 0.0))
     blocks: list[Block] = []
     if common:
-        blocks.append(_gap_chart(i, group, reference, common, old, new, mark))
+        blocks.append(_gap_chart(str(i + 1), group, reference, common, old, new, mark))
     heads = ("Gap before", "Gap after") if compares else ("Gap",)
     columns = ("Class", f"{group}: rows", f"{reference}: rows", *heads)
 
@@ -85,11 +107,15 @@ def _gap_blocks(
         return (name, *counts, *gaps, _gap_text(entry))
 
     if rare:
-        caption = "Rare classes, listed apart: too few people in some group to judge each alone"
-        rare_table = Table(caption, columns, tuple(row(c) for c in rare))
-        blocks.append(
-            Fold(f"Rare classes, listed apart ({len(rare)})", (rare_table,), len(rare) <= 8)
-        )
+        known = [c for c in rare if is_number(new[c].get("gap"))]
+        known.sort(key=lambda c: -(first.get(c, {}).get("gap") or 0.0))
+        inner: list[Block] = [Paragraph(_rare_text([c for c in rare if c not in set(known)]))]
+        if known:
+            inner.append(_gap_chart(f"rare-{i + 1}", group, reference, known, old, new, mark))
+            caption = "Gaps of rare classes, in points, with intervals"
+            inner.append(Table(caption, columns, tuple(row(c) for c in known)))
+        summary = f"Rare classes, listed apart ({len(rare)})"
+        blocks.append(Fold(summary, tuple(inner), is_open=bool(known)))
     if common:
         caption = f"TPR of {group} minus TPR of {reference}, in points, with intervals"
         table = Table(caption, columns, tuple(row(c) for c in common))
@@ -104,8 +130,15 @@ def _gap_text(entry: Entry | None) -> str:
     return signed_points(entry["gap"]) + (f" ({span})" if span != UNDEFINED else "")
 
 
+def _rare_text(withheld: Sequence[str]) -> str:
+    text = "Too few people in some group to judge each of these classes alone: intervals are wide."
+    if withheld:
+        text += f" Withheld, because a number would rest on very few rows: {'; '.join(withheld)}."
+    return text
+
+
 def _gap_chart(
-    i: int,
+    name: str,
     group: str,
     reference: str,
     names: Sequence[str],
@@ -115,9 +148,9 @@ def _gap_chart(
 ) -> Chart:
     drawn = _largest(names, new)
     rows = []
-    for name in drawn:
-        estimates = [_gap_estimate(old[name], "before")] if name in old else []
-        rows.append(ChartRow(name, "", ((*estimates, _gap_estimate(new[name], mark)),)))
+    for label in drawn:
+        estimates = [_gap_estimate(old[label], "before")] if label in old else []
+        rows.append(ChartRow(label, "", ((*estimates, _gap_estimate(new[label], mark)),)))
     scale = Scale(
         "TPR gap (percentage points)",
         f"right of 0: {_brief(group)} found more often; left: {_brief(reference)}",
@@ -134,9 +167,10 @@ def _gap_chart(
         f"{len(drawn)} classes. Largest gap{' after' if old else ''}: {worst}, "
         f"{_gap_text(new[worst])} points. The table below holds all numbers."
     )
+    kind = "rare class" if name.startswith("rare") else "class"
     return Chart(
-        f"class-gaps-{i + 1}",
-        f"TPR gap of every class, {group} minus {reference}",
+        f"class-gaps-{name}",
+        f"TPR gap of every {kind}, {group} minus {reference}",
         description,
         partial(estimate_chart, rows, [scale]),
         caption,
