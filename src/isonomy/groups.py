@@ -363,6 +363,16 @@ def sort_labels(labels: Iterable[Any]) -> tuple[Hashable, ...]:
     """Return labels as plain values in the one order used everywhere.
 
     By the name of their type, then by value; rows without a group value come last.
+
+    Parameters
+    ----------
+    labels : iterable
+        Classes or groups, each once.
+
+    Returns
+    -------
+    tuple
+        The same labels as Python values, sorted.
     """
     plain = [v.item() if isinstance(v, np.generic) else v for v in labels]
     return tuple(sorted(plain, key=lambda v: (v == MISSING_GROUP, type(v).__name__, v)))

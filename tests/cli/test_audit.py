@@ -88,6 +88,16 @@ def test_pos_label_judges_one_of_several_classes_against_the_rest(tmp_path: Path
     assert "Largest gaps in true positive rate" in audit(file).stdout
 
 
+def test_a_class_that_sorts_before_its_complement_is_still_the_positive_one(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        [("$50k", "low")[i % 2], ("$50k", "low")[i % 3 % 2], "mf"[i % 5 % 2]] for i in range(90)
+    ]
+    file = write_people(tmp_path / "a.csv", rows, COLUMNS[:3])
+    assert json.loads(audit(file, "--pos-label", "$50k", "--json").stdout)["pos_label"] == "$50k"
+
+
 def test_a_score_column_is_judged_too(file: Path) -> None:
     result = json.loads(audit(file, "--pos-label", "hired", "--score", "p", "--json").stdout)
     assert {row["metric"] for row in result["scores"]["by_group"]} >= {"roc_auc", "log_loss"}

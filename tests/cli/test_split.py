@@ -36,6 +36,11 @@ def test_the_rows_kept_apart_are_drawn_at_random_and_repeatably() -> None:
     assert 50 < len(np.intersect1d(first, other)) < 130
 
 
+def test_a_share_of_a_cell_is_counted_as_in_decimal() -> None:
+    judged = split_by_cell([0] * 100, ["a"] * 100, test_size=0.29, random_state=0)[1]
+    assert len(judged) == 29
+
+
 def test_a_share_that_leaves_nobody_to_judge_on_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"--test-size 0\.3 leaves no row .* 2 row\(s\)"):
         split_by_cell([0, 0, 1, 1], ["a"] * 4, test_size=0.3, random_state=0)

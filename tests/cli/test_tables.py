@@ -51,6 +51,14 @@ def test_cells_may_hold_separators_quotes_and_line_breaks(tmp_path: Path) -> Non
     assert table.columns.to_pydict() == {"a,b": ["1\n2"], 'c"d': ["3,4"]}
 
 
+def test_a_line_break_in_a_cell_survives_the_end_of_a_block(tmp_path: Path) -> None:
+    # Arrow reads a megabyte at a time; this is three of them
+    path = write(tmp_path / "a.csv", "text,n\n" + '"one\ntwo\nthree",4\n' * 150_000)
+    table = read_table(path)
+    assert table.n_rows == 150_000
+    assert set(table.columns.column("text").to_pylist()) == {"one\ntwo\nthree"}
+
+
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1.5, None], "g": ["a", "b"]}), tmp_path / "a.parquet")
     table = read_table(tmp_path / "a.parquet")

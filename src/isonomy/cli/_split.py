@@ -38,7 +38,7 @@ def split_by_cell(
     by_cell = shuffled[np.argsort(cells.codes[shuffled], kind="stable")]
     sizes = np.bincount(cells.codes)
     rank = np.arange(len(by_cell)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    # the tiny addition keeps 10 * 0.3 at 3 where the product falls just short of it
+    # the tiny addition counts 100 * 0.29, which falls just short of 29, as 29
     quota = np.repeat(np.floor(sizes * test_size + 1e-9).astype(np.intp), sizes)
     in_test = rank < quota
     if not in_test.any():

@@ -16,6 +16,16 @@ __all__ = ["render_card"]
 def render_card(result: Mapping[str, Any]) -> str:
     """Return a model card: YAML front matter with the main numbers, then the whole page.
 
+    Parameters
+    ----------
+    result : dict
+        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+
+    Returns
+    -------
+    str
+        Markdown that model hubs understand.
+
     Raises
     ------
     ArtefactError

@@ -40,6 +40,16 @@ def build_page(result: Mapping[str, Any]) -> Page:
 def render_html(result: Mapping[str, Any]) -> str:
     """Return one self-contained HTML page; the same result gives the same text.
 
+    Parameters
+    ----------
+    result : dict
+        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+
+    Returns
+    -------
+    str
+        HTML without scripts or requests, figures inline.
+
     Raises
     ------
     MissingExtraError
@@ -53,6 +63,16 @@ def render_html(result: Mapping[str, Any]) -> str:
 def render_markdown(result: Mapping[str, Any]) -> str:
     """Return the same content as Markdown; needs no extra.
 
+    Parameters
+    ----------
+    result : dict
+        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+
+    Returns
+    -------
+    str
+        The words and tables of the HTML page.
+
     Raises
     ------
     ArtefactError
@@ -63,6 +83,16 @@ def render_markdown(result: Mapping[str, Any]) -> str:
 
 def render_json(result: Mapping[str, Any]) -> str:
     """Return the result itself as JSON, keys in their order, never NaN.
+
+    Parameters
+    ----------
+    result : dict
+        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+
+    Returns
+    -------
+    str
+        JSON with a final line end.
 
     Raises
     ------

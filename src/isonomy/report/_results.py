@@ -131,6 +131,16 @@ def dump_result(result: Mapping[str, Any]) -> str:
     NaN and infinities become ``null``; NumPy numbers and arrays become plain ones. The
     same result always gives the same text.
 
+    Parameters
+    ----------
+    result : dict
+        Plain values, NumPy numbers and arrays.
+
+    Returns
+    -------
+    str
+        JSON with a final line end.
+
     Examples
     --------
     >>> print(dump_result({"value": float("nan"), "n": 3}), end="")
