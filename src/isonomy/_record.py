@@ -63,9 +63,10 @@ KNOWN_KEYS = (
     "sha256",
 )
 
-# how every file of ours begins after the 8 bytes of its length: tells "cut off" from "something else"
-_LENGTH = 8
+_LENGTH = 8  # bytes that hold the header's length, at the start of every safetensors file
 _MAX_BYTES = 8  # long double has no safetensors type
+
+# how our header begins: tells a file of ours that was cut off from something else
 _HEADER_START = b'{"__metadata__":{"isonomy":'
 
 

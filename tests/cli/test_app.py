@@ -162,15 +162,17 @@ def test_control_characters_never_reach_the_terminal() -> None:
     assert one_line("a\x1b[2Jb\r\nc\td\u202e") == "a\\x1b[2Jb c d\\u202e"
 
 
-def test_the_module_runs_as_a_program() -> None:
+def test_the_module_runs_as_a_program_on_a_terminal_without_accents() -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "isonomy", "report", "nowhere.json"],
+        [sys.executable, "-m", "isonomy", "report", "où.json"],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (shown.returncode, shown.stdout) == (2, "")
     assert shown.stderr.count("\n") == 1
+    assert "o\\xf9.json" in shown.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")

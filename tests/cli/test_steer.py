@@ -256,6 +256,17 @@ def test_json_prints_the_comparison(file: Path, tmp_path: Path) -> None:
     assert printed["steered"]["untouched"] == ["id", "town, county", "y", "sex"]
 
 
+@undrawn
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on POSIX alone")
+def test_a_file_name_that_is_no_text_can_be_written_into_the_report(
+    file: Path, tmp_path: Path
+) -> None:
+    odd = file.rename(tmp_path / os.fsdecode(b"caf\xe9\n.csv"))
+    shown = steer(odd, tmp_path / "out", "--json")
+    assert shown.exit_code == 0, shown.stderr
+    assert json.loads(shown.stdout)["data"]["name"] == "caf\\udce9 .csv"
+
+
 REFUSED = {
     "nothing": ([], "needs --label, --group, --features"),
     "no group": (["--label", "y", "--features", "numeric"], "needs --group"),

@@ -16,10 +16,7 @@ def difference_rows(X, y, groups, tau):
         delta[label] = a.mean(axis=0) - b.mean(axis=0)
     average = sum(q[k] * delta[k] for k in labels)
     return np.array(
-        [
-            np.sqrt(q[k] * rho[k]) * (rho[k] * delta[k] + (1 - rho[k]) * average)
-            for k in labels
-        ]
+        [np.sqrt(q[k] * rho[k]) * (rho[k] * delta[k] + (1 - rho[k]) * average) for k in labels]
     )
 
 

@@ -12,6 +12,7 @@ from isonomy._version import __version__
 from isonomy.cli._rows import read_features
 from isonomy.cli._write_table import replace_columns, write_table
 from isonomy.cli.columns import read_groups, require_column
+from isonomy.cli.exits import one_line
 from isonomy.cli.tables import DataTable
 from isonomy.errors import InvalidInputError
 from isonomy.groups import MISSING_GROUP
@@ -61,7 +62,7 @@ def apply_to_file(
         "schema": 1,
         "kind": "applied",
         "isonomy_version": __version__,
-        "artefact": str(artefact),
+        "artefact": one_line(str(artefact)),
         "mode": str(steerer.groups),
         "steered": {
             "n_rows": kept.n_rows,

@@ -17,6 +17,7 @@ from isonomy.cli._rows import WEIGHT_COLUMN, Rows, read_rows
 from isonomy.cli._split import split_by_cell
 from isonomy.cli._steer_request import Mode, SteerRequest
 from isonomy.cli._write_table import replace_columns, write_table
+from isonomy.cli.exits import one_line
 from isonomy.cli.progress import Report
 from isonomy.cli.tables import DataTable
 from isonomy.comparison import compare_methods
@@ -82,7 +83,7 @@ def _compare(rows: Rows, request: SteerRequest, *, progress: Report) -> dict[str
     )
     X = np.column_stack([column.to_numpy() for column in rows.features.columns])
     method = METHOD_OF[request.mode]
-    command = request.command_line(rows.table.path)
+    command, name = request.command_line(rows.table.path), one_line(rows.table.path.name)
     return compare_methods(
         X[train],
         rows.labels[train],
@@ -95,13 +96,13 @@ def _compare(rows: Rows, request: SteerRequest, *, progress: Report) -> dict[str
         main_method=method,
         random_state=request.random_state,
         progress=lambda text, done, _: progress(text, done, N_STEPS),
-        title=f"{rows.table.path.name}, before and after steering",
+        title=f"{name}, before and after steering",
         question=(
             "Does a logistic regression on the chosen columns find every class equally often in "
             f"every group ({', '.join(request.groups)}), before and after steering?"
         ),
         data={
-            "name": rows.table.path.name,
+            "name": name,
             "description": _description(rows, test_size=request.test_size),
         },
         created_by={"command": command, "random_state": request.random_state},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from isonomy.cli.exits import one_line
 from isonomy.errors import InvalidInputError
 
 __all__ = ["Mode", "SteerRequest", "refuse_with_apply"]
@@ -57,7 +58,7 @@ class SteerRequest:
         words += ["--test-size", f"{self.test_size:g}", "--random-state", str(self.random_state)]
         words += ["--drop-missing"] * self.drop_missing
         words += ["--missing-groups", "own_group"] * (self.missing_groups == "own_group")
-        return shlex.join([*words, "-o", "OUT"])
+        return one_line(shlex.join([*words, "-o", "OUT"]))
 
 
 def refuse_with_apply(label: str | None, features: str | None) -> None:

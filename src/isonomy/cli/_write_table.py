@@ -31,9 +31,10 @@ def write_table(rows: pa.Table, source: DataTable, folder: Path, *, stem: str) -
     """Write ``rows`` to ``folder`` with the suffix of ``source``; return the path."""
     path = folder / f"{stem}{source.suffix}"
     if source.kind == "parquet":
-        pq.write_table(rows, path)
+        with path.open("wb") as raw:
+            pq.write_table(rows, raw)
         return path
     compression = "gzip" if source.suffix.endswith(".gz") else None
-    with pa.output_stream(str(path), compression=compression) as stream:
+    with path.open("wb") as raw, pa.output_stream(raw, compression=compression) as stream:
         pacsv.write_csv(rows, stream, pacsv.WriteOptions(delimiter=source.delimiter))
     return path

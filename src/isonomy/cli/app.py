@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -48,6 +49,10 @@ def describe(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on ``arguments`` and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # a letter that the terminal lacks is shown as an escape instead of ending the run
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="isonomy")
     except SystemExit as stop:

@@ -35,7 +35,9 @@ def format_interval(low: float | None, high: float | None) -> str:
 
 def print_json(result: Any) -> None:
     """Print ``result`` as JSON: keys in their own order, undefined numbers as null."""
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(result, indent=2, ensure_ascii=ascii_only, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_lines(lines: Sequence[str]) -> None:

@@ -138,7 +138,7 @@ def _arrow_error(path: Path, encoding: str, text: str) -> DataFileError:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with path.open("rb") as raw, pq.ParquetFile(raw) as file:
         _check_header(list(file.schema_arrow.names), path)
         return file.read()
 
@@ -154,7 +154,8 @@ def _read_csv(path: Path, *, suffix: str, encoding: str, delimiter: str) -> pa.T
         quoted_strings_can_be_null=False,
     )
     compression = "gzip" if suffix.endswith(".gz") else None
-    with pa.input_stream(str(path), compression=compression) as stream:
+    # an open file, not its name: Arrow takes no name that is not text
+    with path.open("rb") as raw, pa.input_stream(raw, compression=compression) as stream:
         return pacsv.read_csv(
             stream,
             read_options=pacsv.ReadOptions(encoding=encoding),

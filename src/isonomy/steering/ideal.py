@@ -388,13 +388,11 @@ class IdealSteerer(GroupAwareTransformer):
         estimator : fitted classifier, optional
             Its decision on the row before and after is compared.
         top : int
-            How many features to name, those that moved most in units of their standard
-            deviation.
+            Features to name: those that moved most, in standard deviations.
 
         Returns
         -------
         RowExplanations
-            ``.to_frame()`` gives one row a sample.
         """
         after = self.transform(X, sensitive_features=sensitive_features)
         before, _ = self._split(X, None, where="IdealSteerer.explain_rows", fitting=False)
