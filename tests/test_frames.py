@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from isonomy import errors
-from isonomy._frames import read_table, take_columns
+from isonomy._frames import column_list, read_table, take_columns
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -70,3 +70,38 @@ def test_unknown_group_columns_are_named():
         take_columns(pd.DataFrame({"a": [1]}), ["sexx"], where="f")
     with pytest.raises(errors.InvalidInputError, match=r"got \[5\]; `X` has: 0, 1"):
         take_columns(np.zeros((2, 2)), [5], where="f")
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Float32", "double[pyarrow]", "float[pyarrow]"])
+def test_nullable_and_arrow_backed_floats_keep_their_kind(dtype):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}).astype(dtype)
+    out = (table := read_table(frame, where="f")).rebuild(table.values + 0.5)
+    assert (out.dtypes == frame.dtypes).all()
+    assert out["a"].tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame([[1, 2]], columns=["a", "a"])])
+def test_repeated_column_names_are_named(frame):
+    with pytest.raises(errors.InvalidInputError, match="distinct column names: .*'a' 2 times"):
+        read_table(frame, where="f")
+    with pytest.raises(errors.InvalidInputError, match="distinct column names: .*'a' 2 times"):
+        take_columns(frame, ["a"], where="f")
+
+
+def test_a_lazy_frame_is_asked_to_collect():
+    with pytest.raises(errors.InvalidInputError, match=r"got a lazy one.*collect"):
+        read_table(pl.DataFrame({"a": [1.0]}).lazy(), where="f")
+
+
+def test_columns_may_be_counted_from_the_end():
+    rest, picked = take_columns(np.array([[1.0, 2.0, 3.0]]), [-1], where="f")
+    assert rest.tolist() == [[1.0, 2.0]] and picked.tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [(None, []), ("sex", ["sex"]), (0, [0]), (("a", "b"), ["a", "b"]), (pd.Index(["a"]), ["a"]),
+     (np.array([1, 2]), [1, 2]), ([], []), (["a", "a"], ["a"])],
+)  # fmt: skip
+def test_group_columns_may_be_one_or_several(columns, expected):
+    assert column_list(columns) == expected

@@ -84,6 +84,7 @@ def test_joined_names_that_collide_raise():
         pd.Series([1, None, 2, None], dtype="Int64"),
         pl.Series(["F", None, "M", None]),
         pd.Series(["F", None, "M", None], dtype="category"),
+        np.array(["2026-01-01", "NaT", "2026-01-02", "NaT"], dtype="datetime64[D]"),
     ],
 )
 def test_missing_values_raise_with_their_count_or_form_a_group(values):
@@ -128,3 +129,50 @@ def test_groups_are_in_the_one_order_that_moments_and_laws_use():
     assert found.codes.tolist() == [1, 0, 1]
     missing = encode_groups(["b", None, "(a"], missing="own_group", where="f")
     assert missing.labels == ("(a", "b", "(missing)") == sort_labels(missing.labels[::-1])
+
+
+def test_a_list_of_names_with_nan_misses_a_value():
+    # NumPy would turn the NaN of such a list into the name "nan"
+    with pytest.raises(errors.MissingGroupValuesError, match="got 1 missing of 3"):
+        encode_groups(["F", float("nan"), "M"], where="f")
+    found = encode_groups(["F", float("nan"), "M"], missing="own_group", where="f")
+    assert found.labels == ("F", "M", MISSING_GROUP)
+
+
+def test_a_list_of_names_and_numbers_keeps_both_kinds():
+    assert encode_groups([1, "b", 1], where="f").labels == (1, "b")
+
+
+@pytest.mark.parametrize("kind", [np.array, list, pd.Series])
+def test_the_order_does_not_depend_on_the_container(kind):
+    values = kind([MISSING_GROUP, "z", "a"])
+    found = encode_groups(values, where="f")
+    assert found.labels == ("a", "z", MISSING_GROUP)
+    assert found.values.tolist() == [MISSING_GROUP, "z", "a"]
+
+
+def test_a_missing_value_does_not_rename_the_other_intersections():
+    # pandas turns a column of whole numbers into floats as soon as one is missing
+    whole = pd.DataFrame({"age": [1, 2], "sex": ["F", "M"]})
+    holed = pd.DataFrame({"age": [1, None, 2], "sex": ["F", "F", "M"]})
+    assert encode_groups(whole, where="f").labels == ("1, F", "2, M")
+    found = encode_groups(holed, missing="own_group", where="f")
+    assert found.labels == ("(missing), F", "1, F", "2, M")
+
+
+@pytest.mark.parametrize(
+    "y", [["a", float("nan"), "b"], pd.Series(["a", pd.NA, "b"], dtype="string"), ["a", None, "b"]]
+)
+def test_missing_labels_are_counted_whatever_holds_them(y):
+    with pytest.raises(errors.InvalidInputError, match="no missing labels, got 1 missing"):
+        find_cells(y, ["a", "a", "b"], where="f")
+
+
+def test_labels_without_a_common_order_are_named():
+    with pytest.raises(errors.InvalidInputError, match="text beside other values"):
+        find_cells(np.array([1, "a", 1], dtype=object), ["a", "a", "b"], where="f")
+
+
+def test_weights_that_are_no_numbers_are_named():
+    with pytest.raises(errors.InvalidInputError, match="`sample_weight` .* one number a row"):
+        find_cells([0, 1], ["a", "b"], sample_weight=["x", "y"], where="f")

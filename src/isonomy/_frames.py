@@ -12,13 +12,23 @@ from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
 from isonomy.errors import InvalidInputError, SparseInputError
 
-__all__ = ["Table", "check_matrix", "is_frame", "read_table", "take_columns", "without_columns"]
+__all__ = [
+    "Table",
+    "check_matrix",
+    "column_list",
+    "is_frame",
+    "n_columns",
+    "read_table",
+    "take_columns",
+    "without_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,29 @@ class Table:
 
 def is_frame(X: Any) -> bool:
     """Whether ``X`` is an eager data frame that narwhals knows."""
-    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+    try:
+        native = nw.from_native(X, eager_only=True, pass_through=True)
+    except DuplicateError as error:
+        raise InvalidInputError(
+            f"A data frame must have distinct column names: {' '.join(str(error).split())}. "
+            "Rename or drop the copies."
+        ) from error
+    return isinstance(native, nw.DataFrame)
+
+
+def column_list(columns: Any) -> list[Any]:
+    """Return ``group_columns`` as a list, each once: none, one name or index, or several."""
+    if columns is None:
+        return []
+    if isinstance(columns, str | int | np.integer):
+        return [columns]
+    return list(dict.fromkeys(columns))
+
+
+def n_columns(X: Any) -> int:
+    """Return the number of columns of a 2-D array, list of rows or data frame."""
+    shape = getattr(X, "shape", None)
+    return int(shape[1] if shape is not None else np.asarray(X).shape[1])
 
 
 def read_table(X: Any, *, where: str, estimator: Any = None) -> Table:
@@ -103,7 +135,8 @@ def take_columns(X: Any, columns: Sequence[Any], *, where: str) -> tuple[Any, An
             f"`X` passed to `{where}` must be 2-D to take `group_columns` out of it, "
             f"got {array.ndim} dimension(s)."
         )
-    _check_named(columns, range(array.shape[1]), where=where)
+    width = array.shape[1]
+    _check_named(columns, range(-width, width), where=where)
     picked = array[:, list(columns)]
     others = np.delete(array, list(columns), axis=1)
     return (_as_numbers(others, where=where) if others.dtype == object else others), picked
@@ -129,6 +162,11 @@ def check_matrix(X: Any, *, where: str) -> None:
         )
     if is_frame(X):
         return
+    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must be an eager data frame, got a lazy one. Call "
+            "`.collect()` on it first."
+        )
     n_dimensions = len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
     if n_dimensions != 2:
         raise InvalidInputError(
@@ -155,7 +193,8 @@ def _as_numbers(array: NDArray[Any], *, where: str) -> NDArray[np.float64]:
 def _check_named(columns: Sequence[Any], available: Any, *, where: str) -> None:
     missing = [c for c in columns if c not in available]
     if missing:
-        shown = ", ".join(str(c) for c in list(available)[:20])
+        known = [c for c in available if not isinstance(available, range) or c >= 0]
+        shown = ", ".join(str(c) for c in known[:20])
         raise InvalidInputError(
             f"`group_columns` of `{where}` must name columns of `X` (names for data "
             f"frames, indices for arrays), got {missing!r}; `X` has: {shown}."
@@ -199,14 +238,16 @@ def _numpy_float(dtype: Any) -> type[np.floating[Any]]:
 def _with_columns(frame: Any, columns: list[Any]) -> Any:
     native = nw.to_native(frame)
     if hasattr(native, "index"):  # pandas aligns on the index: give the new columns ours
-        columns = [nw.from_native(_indexed(c, native.index), series_only=True) for c in columns]
+        columns = [nw.from_native(_like(c, frame, native), series_only=True) for c in columns]
     return frame.with_columns(*columns)
 
 
-def _indexed(column: Any, index: Any) -> Any:
+def _like(column: Any, frame: Any, native: Any) -> Any:
     series = nw.to_native(column)
-    series.index = index
-    return series
+    series.index = native.index
+    # nullable and Arrow-backed floats keep their kind; integers have become floats
+    kept = frame.schema[column.name].is_float()
+    return series.astype(native[column.name].dtype) if kept else series
 
 
 def _check_finite(values: NDArray[Any], names: Sequence[str], *, where: str) -> None:

@@ -15,9 +15,22 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isonomy._frames import Table, is_frame, read_table, take_columns, without_columns
+from isonomy._frames import (
+    Table,
+    column_list,
+    is_frame,
+    n_columns,
+    read_table,
+    take_columns,
+    without_columns,
+)
 from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, resolve_groups
-from isonomy._validation import check_labels, check_sample_weight
+from isonomy._validation import (
+    as_column,
+    check_labels,
+    check_same_length,
+    check_sample_weight,
+)
 from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes
 
@@ -140,7 +153,8 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
                     f"({self.n_features_in_}), got {len(given)}"
                 )
             if not known:
-                dropped = {int(c) % self.n_features_in_ for c in self.group_columns or ()}
+                columns = column_list(self.group_columns)
+                dropped = {int(c) % self.n_features_in_ for c in columns}
                 kept = [name for j, name in enumerate(given) if j not in dropped]
                 return np.asarray(kept, dtype=object)
         return np.asarray(self._output_columns, dtype=object)
@@ -160,8 +174,10 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         table = self._read(X, rest, where=where, reset=reset)
         n = len(table.values)
         labels = None
-        if y is not None or self._requires_y:
+        if self._requires_y:
             labels = check_labels(y, where=where, n_samples=n)
+        elif y is not None:  # another step's target, perhaps a number
+            check_same_length("y", len(as_column(y)), n, where=where)
         groups = resolve_groups(
             found,
             n_samples=n,
@@ -174,15 +190,19 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
     def _split(
         self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
     ) -> tuple[Any, Any]:
-        if not self.group_columns:
+        columns = column_list(self.group_columns)
+        if not columns:
             return X, sensitive_features
         if sensitive_features is not None and fitting:
             raise InvalidInputError(
                 f"`{where}` got both `sensitive_features` and `group_columns`; give one."
             )
-        if not fitting and not self._uses_groups_at_transform() and is_frame(X):
-            return without_columns(X, self.group_columns, where=where), None
-        return take_columns(X, self.group_columns, where=where)
+        if not fitting and not self._uses_groups_at_transform():
+            if is_frame(X):
+                return without_columns(X, columns, where=where), None
+            if np.ndim(X) == 2 and n_columns(X) == self.n_features_in_ - len(columns):
+                return X, None  # served without the groups, which this mode does not need
+        return take_columns(X, columns, where=where)
 
     def _read(self, X: Any, rest: Any, *, where: str, reset: bool) -> Table:
         table = read_table(rest, where=where, estimator=self)
@@ -192,7 +212,7 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
             self.untouched_columns_ = list(table.untouched)
             self._output_columns = list(table.column_names)
             return table
-        if not self.group_columns or _n_columns(X) == self.n_features_in_:
+        if not column_list(self.group_columns) or n_columns(X) == self.n_features_in_:
             validate_data(self, X=X, reset=False, skip_check_array=True)
         if list(table.names) != self.steered_columns_ and table.frame is not None:
             raise InvalidInputError(
@@ -222,8 +242,3 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         tags.target_tags.required = self._requires_y
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _n_columns(X: Any) -> int:
-    shape = getattr(X, "shape", None)
-    return int(shape[1] if shape is not None else np.asarray(X).shape[1])

@@ -28,6 +28,7 @@ __all__ = [
     "check_real",
     "check_same_length",
     "check_sample_weight",
+    "is_missing",
 ]
 
 
@@ -62,6 +63,9 @@ def check_labels(
             f"to be passed, but the target {name} is None."
         )
     labels = as_column(y)
+    if labels.dtype.kind == "U" and not hasattr(y, "dtype"):
+        # a list of names and NaN: NumPy would spell the missing label as the name "nan"
+        _check_discrete(np.asarray(y, dtype=object), name=name, where=where)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
         warnings.warn(
@@ -95,6 +99,11 @@ def _check_discrete(labels: NDArray[Any], *, name: str, where: str) -> None:
             f"`{name}` passed to `{where}` must have no missing labels, got {missing} missing "
             "(None or NaN). Drop those rows."
         )
+    if labels.dtype.kind == "O" and len({isinstance(v, str) for v in labels.flat}) > 1:
+        raise InvalidInputError(
+            f"`{name}` passed to `{where}` must hold labels of one kind, got text beside other "
+            "values, which have no common order. Convert them all with `str`."
+        )
     if labels.dtype.kind == "f" and type_of_target(labels) == "continuous":
         example = labels[labels != np.round(labels)][:1].tolist()[0]
         raise InvalidInputError(
@@ -108,8 +117,14 @@ def _count_missing(labels: NDArray[Any]) -> int:
     if labels.dtype.kind == "f":
         return int(np.isnan(labels).sum())
     if labels.dtype.kind == "O":
-        return sum(v is None or v != v for v in labels.tolist())
+        return sum(is_missing(v) for v in labels.tolist())
     return 0
+
+
+def is_missing(value: Any) -> bool:
+    """Whether ``value`` is None, NaN, NaT or ``pandas.NA``."""
+    # NaN and NaT differ from themselves; comparing pandas.NA gives NA, which has no truth value
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def check_sample_weight(
@@ -118,7 +133,12 @@ def check_sample_weight(
     """Return weights ``(n_samples,)``, finite, not negative, not all zero; or None."""
     if sample_weight is None:
         return None
-    weight = np.asarray(as_column(sample_weight), dtype=np.float64)
+    try:
+        weight = np.asarray(as_column(sample_weight), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"`sample_weight` passed to `{where}` must hold one number a row: {error}."
+        ) from error
     if weight.ndim == 0:
         weight = np.full(n_samples, float(weight))
     if weight.ndim != 1:
@@ -137,7 +157,8 @@ def check_sample_weight(
 
 def check_choice(name: str, value: Any, choices: Collection[Any], *, where: str) -> None:
     """Raise unless ``value`` is one of ``choices``."""
-    if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
+    plain = value.item() if isinstance(value, np.generic) else value
+    if not any(plain is c or (type(plain) is type(c) and plain == c) for c in choices):
         shown = ", ".join(repr(c) for c in choices)
         raise InvalidInputError(f"`{name}` of `{where}` must be one of {shown}, got {value!r}.")
 

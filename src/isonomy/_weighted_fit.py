@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from numpy.typing import NDArray
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from isonomy.errors import InvalidInputError
@@ -42,10 +43,20 @@ def fit_weighted(
         )
     if not isinstance(estimator, Pipeline):
         return estimator.fit(X, y, sample_weight=sample_weight)
-    if get_config()["enable_metadata_routing"]:
+    if _routes_weights(estimator):
         estimator.steps[-1][1].set_fit_request(sample_weight=True)
         return estimator.fit(X, y, sample_weight=sample_weight)
-    return estimator.fit(X, y, **{_parameter(estimator): sample_weight})
+    # without routing no earlier step has to say that it wants no weights
+    with config_context(enable_metadata_routing=False):
+        return estimator.fit(X, y, **{_parameter(estimator): sample_weight})
+
+
+def _routes_weights(pipeline: Pipeline) -> bool:
+    """Whether routing is on and a step before the last one asks for the weights."""
+    if not get_config()["enable_metadata_routing"]:
+        return False
+    steps = [step for _, step in pipeline.steps[:-1] if hasattr(step, "get_metadata_routing")]
+    return any(get_routing_for_object(step).consumes("fit", ["sample_weight"]) for step in steps)
 
 
 def _parameter(pipeline: Pipeline) -> str:

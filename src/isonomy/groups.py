@@ -14,7 +14,12 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isonomy._validation import check_labels, check_same_length, check_sample_weight
+from isonomy._validation import (
+    check_labels,
+    check_same_length,
+    check_sample_weight,
+    is_missing,
+)
 from isonomy.errors import EmptyCellError, InvalidInputError, MissingGroupValuesError
 
 __all__ = [
@@ -281,6 +286,9 @@ def _columns(sensitive_features: Any, *, where: str) -> list[NDArray[Any]]:
     if isinstance(native, nw.Series):
         return [_to_objects(native)]
     array = np.asarray(sensitive_features)
+    if array.dtype.kind in "US" and not hasattr(sensitive_features, "dtype"):
+        # a list of names and NaN: NumPy would spell the missing value as the name "nan"
+        array = np.asarray(sensitive_features, dtype=object)
     if array.ndim == 1:
         return [array]
     if array.ndim == 2 and array.shape[1] > 0:
@@ -322,20 +330,21 @@ def _encode_column(column: NDArray[Any], *, missing: MissingValues, where: str) 
 def _missing_mask(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column))
+    if column.dtype.kind in "mM":
+        return np.asarray(np.isnat(column))
     if column.dtype.kind == "O":
-        return np.fromiter((_is_missing(v) for v in column.tolist()), bool, len(column))
+        return np.fromiter((is_missing(v) for v in column.tolist()), bool, len(column))
     return np.zeros(len(column), dtype=bool)
-
-
-def _is_missing(value: Any) -> bool:
-    # NaN and NaT differ from themselves; comparing pandas.NA gives NA, which has no truth value
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _unique(column: NDArray[Any]) -> tuple[tuple[Hashable, ...], NDArray[np.intp]]:
     if column.dtype.kind != "O":
         values, codes = np.unique(column, return_inverse=True)
-        return tuple(values.tolist()), codes.astype(np.intp, copy=False)
+        found = values.tolist()
+        if MISSING_GROUP not in found:  # already in the order of `sort_labels`
+            return tuple(found), codes.astype(np.intp, copy=False)
+        ordered = sort_labels(found)
+        return ordered, np.array([ordered.index(v) for v in found], dtype=np.intp)[codes]
     rows: list[Any] = column.tolist()
     labels = sort_labels(dict.fromkeys(rows))
     position = {v: i for i, v in enumerate(labels)}
@@ -346,7 +355,7 @@ def _intersect(encoded: Sequence[GroupCodes], *, where: str) -> GroupCodes:
     stacked = np.stack([e.codes for e in encoded], axis=1)
     combinations, codes = np.unique(stacked, axis=0, return_inverse=True)
     names = tuple(
-        ", ".join(str(e.labels[c]) for e, c in zip(encoded, row, strict=True))
+        ", ".join(_name(e.labels[c]) for e, c in zip(encoded, row, strict=True))
         for row in combinations
     )
     if len(set(names)) < len(names):
@@ -357,6 +366,11 @@ def _intersect(encoded: Sequence[GroupCodes], *, where: str) -> GroupCodes:
     ordered = sort_labels(names)
     place = np.array([ordered.index(name) for name in names], dtype=np.intp)
     return GroupCodes(ordered, place[codes.reshape(-1)])
+
+
+def _name(label: Hashable) -> str:
+    # a column of whole numbers becomes floating as soon as one row is missing
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def sort_labels(labels: Iterable[Any]) -> tuple[Hashable, ...]:

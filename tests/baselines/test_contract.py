@@ -254,3 +254,12 @@ def test_routed_inside_a_pipeline(name):
 def test_clone_keeps_every_parameter(name, settings):
     method = build(name, **settings, group_columns=["g"], unknown_group="identity")
     assert clone(method).get_params() == method.get_params()
+
+
+@pytest.mark.parametrize("name", MOVERS)
+def test_the_target_of_a_later_regression_step_is_let_through(name):
+    X, _, groups = rows_of_groups()
+    out = build(name).fit_transform(X, X[:, 0], sensitive_features=groups)
+    np.testing.assert_array_equal(out, build(name).fit_transform(X, sensitive_features=groups))
+    with pytest.raises(InvalidInputError, match=r"`y` .* as many rows as `X` \(240\), got 239"):
+        build(name).fit(X, X[1:, 0], sensitive_features=groups)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from hypothesis import given, settings
@@ -158,3 +160,29 @@ def test_an_empty_cell_gets_no_weight_and_no_division_by_zero():
     y, groups = [0, 0, 1], ["a", "b", "a"]
     weight = Reweighing().fit(np.zeros((3, 1)), y, sensitive_features=groups).sample_weight_
     np.testing.assert_allclose(weight, independence_weights(y, groups))
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_rows_of_any_frame_are_served_with_or_without_the_groups(kind):
+    rng = np.random.default_rng(0)
+    columns = {"w": rng.normal(size=60), "x": rng.normal(size=60)}
+    y, group = np.arange(60) % 2, np.array(["a", "b", "b"] * 20)
+    model = Reweighing(LogisticRegression(), group_columns="sex")
+    model.fit(kind({**columns, "sex": group}), y)
+    served = model.predict(kind({**columns, "sex": group}))
+    np.testing.assert_array_equal(model.predict(kind(columns)), served)
+
+
+def test_arrays_are_served_without_the_groups():
+    rng = np.random.default_rng(0)
+    X, y, group = rng.normal(size=(60, 2)), np.arange(60) % 2, np.arange(60) % 3 == 0
+    wide = np.column_stack([group, X]).astype(float)
+    model = Reweighing(LogisticRegression(), group_columns=[0]).fit(wide, y)
+    np.testing.assert_array_equal(model.predict(X), model.predict(wide))
+
+
+def test_nullable_labels_come_back_as_their_own_kind():
+    X, group = np.arange(12.0)[:, None], np.array(["a", "b"] * 6)
+    y = pd.Series(np.arange(12) > 5, dtype="boolean")
+    predicted = Reweighing(LogisticRegression()).fit(X, y, sensitive_features=group).predict(X)
+    assert predicted.dtype == bool  # scikit-learn alone gives 0.0 and 1.0

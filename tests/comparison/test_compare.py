@@ -139,9 +139,11 @@ def test_progress_counts_up_to_the_number_of_methods(split):
 
 def test_data_are_described_without_small_cells(split):
     X, y, groups, *test = split
-    y, groups = y.astype(object), groups.astype(object)
+    y, groups = y.astype(str).astype(object), groups.astype(object)
     y[:3], groups[:3] = "rare", groups[0]
-    result = compare((X, y, groups, *test), methods=[method("a", Constant(0))], min_cell=10)
+    X_test, y_test, groups_test = test
+    rows = (X, y, groups, X_test, y_test.astype(str), groups_test)
+    result = compare(rows, methods=[method("a", Constant("0"))], min_cell=10)
     data = result["data"]
     assert (data["n_train"], data["n_test"], data["n_features"]) == (1000, 600, 3)
     assert data["classes"] == ["0", "1", "2", "rare"]
@@ -149,7 +151,7 @@ def test_data_are_described_without_small_cells(split):
     assert len(cells) == 8
     assert cells["rare", str(groups[0])]["n_train"] is None
     assert cells["rare", str(groups[0])]["n_test"] is None
-    expected = sum((y == 1) & (groups == groups[0]))
+    expected = sum((y == "1") & (groups == groups[0]))
     assert cells["1", str(groups[0])]["n_train"] == expected
 
 

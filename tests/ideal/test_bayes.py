@@ -111,6 +111,21 @@ def test_ties_go_to_the_lowest_class_in_every_group():
     assert (bayes_rates(joint, copies).confusion[:, 2] == 0).all()
 
 
+def test_a_narrow_cell_is_not_decided_by_what_lies_beyond_its_reach():
+    # the last boundary that any cell's mass can feel is -5.6; another lies past the narrow cell
+    means, sds = np.array([10.0, -6.0, 6.0]), np.array([0.3, 0.03, 0.9])
+    cost = np.array([[0.3, -0.6, 1.0], [-1.0, 0.2, 0.5], [-0.2, -1.0, 0.4]])
+    joint = JointDistribution.from_arrays(
+        np.repeat(means[:, None, None], 2, axis=1),
+        np.repeat(sds[:, None, None, None] ** 2, 2, axis=1),
+        np.full((3, 2), 1 / 6),
+        [0, 1, 2],
+        ["a", "b"],
+    )
+    expected = confusion_by_integration(means, sds, np.ones(3), cost)
+    np.testing.assert_allclose(bayes_rates(joint, cost).confusion[:, :, 0], expected, atol=2e-3)
+
+
 def test_a_far_tail_is_decided_by_what_is_left():
     # predictions 0 and 1 agree where class 0 rules; the rest decides however small it is
     cells = {(y, a): Normal(m, 1.0) for y, m in enumerate((0.0, 100.0, 200.0)) for a in "ab"}

@@ -125,7 +125,7 @@ def test_sentences_and_numbers_say_what_was_computed():
     assert f"{solution.kl:.3g} nats" in text
     assert "proved to be the least" in text
     assert "reweighed law" in text
-    assert "no classifier of steered rows can differ" in text
+    assert "no classifier that sees steered rows alone (not the group) can differ" in text
     assert certificate.violation_after <= certificate.tolerance < certificate.violation_before
     assert certificate.bayes_gap_after <= certificate.bayes_gap_error
     assert certificate.bayes_gap_before > 0.02
@@ -151,59 +151,13 @@ def test_a_search_without_proof_says_so():
     assert "a nearer one is not ruled out" in str(certify(solution))
 
 
-def test_rows_of_the_fitted_law_have_not_moved_and_shifted_rows_have():
-    joint = near_joint(6)
-    solution = nearest_ideal(joint)
-    n_false = 0
-    for seed in range(20):
-        X, y, groups = joint.sample(2000, random_state=seed)
-        n_false += certify(solution, X, y, sensitive_features=groups).drift["moved"]
-    assert n_false <= 1
-    shifted = X + 0.5 * (np.asarray(groups) == "b")[:, None]
-    certificate = certify(solution, shifted, y, sensitive_features=groups)
-    assert certificate.drift["moved"]
-    assert {c["group"] for c in certificate.drift["cells"] if c["moved"]} == {"b"}
-    assert "have moved since the fit" in str(certificate)
-    assert max(certificate.transfer_bound.values()) > max(certify(solution).transfer_bound.values())
-    assert sum(c["n"] for c in certificate.drift["cells"]) == certificate.drift["n_rows"] == 2000
-    json.dumps(certificate.to_dict(), allow_nan=False)
-
-
-def test_two_samples_of_one_law_are_not_called_moved():
-    # both the fit and the new rows carry sampling noise, which the verdict must allow for
-    joint = near_joint(6)
-    n_false = 0
-    for seed in range(30):
-        X, y, groups = joint.sample(400, random_state=seed)
-        fitted = JointDistribution.fit(X, y, sensitive_features=groups, covariance="tied")
-        rows, labels, others = joint.sample(400, random_state=1000 + seed)
-        found = certify(nearest_ideal(fitted), rows, labels, sensitive_features=others)
-        n_false += found.drift["moved"]
-    assert n_false <= 1
-
-
-def test_an_empty_cell_of_new_rows_is_left_open():
-    joint = near_joint(7)
-    X, y, groups = joint.sample(600, random_state=0)
-    kept = ~((np.asarray(y) == 2) & (np.asarray(groups) == "a"))
-    certificate = certify(
-        nearest_ideal(joint),
-        X[kept],
-        np.asarray(y)[kept],
-        sensitive_features=np.asarray(groups)[kept],
+def test_the_moment_optimum_is_proved_among_tied_laws_only():
+    joint = near_joint(5)
+    assert "among laws with one covariance" in str(
+        certify(nearest_ideal(joint, direction="moment"))
     )
-    assert np.isnan(certificate.transfer_by_cell[2, "a"])
-    assert "5 of 6 (label, group) cells" in str(certificate)
-    assert not certificate.informative
-
-
-def test_one_variable_and_lognormal_rows_are_certified():
-    joint = random_joint(np.random.default_rng(2), 2, 2, 1, kind="diagonal", family="lognormal")
-    solution = nearest_ideal(joint)
-    X, y, groups = joint.sample(3000, random_state=0)
-    assert not certify(solution, X, y, sensitive_features=groups).drift["moved"]
-    with pytest.raises(FamilyError, match="must be positive"):
-        certify(solution, X - 100, y, sensitive_features=groups)
+    for options in ({}, {"direction": "moment", "moves": ["b"]}):
+        assert "among laws" not in str(certify(nearest_ideal(joint, **options)))
 
 
 def test_a_saved_solution_is_certified_like_the_one_in_memory(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.errors import InvalidInputError
-from isonomy.ideal import bayes_rates, ideal_violation, is_ideal
+from isonomy.ideal import bayes_rates, ideal_violation, is_ideal, nearest_ideal
 from isonomy.ideal._alignment import alignment_residual
 from reference.ideal import random_joint
 
@@ -151,6 +151,19 @@ def test_the_default_tolerance_grows_with_conditioning_and_stays_bounded():
     moved = JointDistribution({c: stretch.push(v) for c, v in joint.cells.items()}, joint.priors)
     assert is_ideal(moved)  # units do not matter
     assert not is_ideal(random_joint(rng, 2, 2, 3))
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize(("kind", "n_classes", "d"), [("diagonal", 2, 1), ("tied", 2, 3)])
+def test_the_nearest_ideal_is_ideal_far_from_the_origin_too(kind, n_classes, d, offset):
+    # a mean of 1e8 standard deviations is stored to 1e-8 of one: rounding, not a violation
+    for seed in range(5):
+        joint = random_joint(np.random.default_rng(seed), n_classes, 2, d, kind=kind)
+        arrays = joint.covariances, joint.prior, joint.classes, joint.groups
+        far = JointDistribution.from_arrays(joint.means + offset, *arrays)
+        assert not is_ideal(far)
+        for direction in ("information", "moment"):
+            assert is_ideal(nearest_ideal(far, direction=direction).distribution)
 
 
 def test_an_explicit_tolerance_decides():

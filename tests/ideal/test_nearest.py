@@ -229,42 +229,6 @@ def test_the_free_rotation_moves_rows_least():
         assert moved(other) >= moved(move.matrix) - 1e-12
 
 
-def test_reference_and_joint_priors_are_what_they_say():
-    joint = random_joint(np.random.default_rng(4), 3, 2, 2)
-    reference = nearest_ideal(joint, priors="reference", reference="b").distribution
-    np.testing.assert_allclose(reference.class_prior, joint.prior[:, 1] / joint.prior[:, 1].sum())
-    np.testing.assert_allclose(reference.group_prior, joint.group_prior)
-    free = nearest_ideal(joint, priors="joint")
-    fixed = [nearest_ideal(joint, priors=p).kl for p in ("reweigh", "reference")]
-    assert free.kl < min(fixed)
-    assert not free.global_optimum
-    np.testing.assert_allclose(free.distribution.group_prior, joint.group_prior)
-
-
-@pytest.mark.parametrize("moves", ["all", "b"])
-def test_joint_priors_satisfy_the_fixed_point(moves):
-    joint = random_joint(np.random.default_rng(6), 3, 2, 2)
-    solution = nearest_ideal(joint, priors="joint", moves=moves)
-    share = joint.group_prior
-    cost = [
-        sum(
-            share[a] * (solution.kl_by_cell[y, g] + np.log(share[a] / joint.prior[y, a]))
-            for a, g in enumerate(joint.groups)
-        )
-        for y in joint.classes
-    ]
-    expected = np.exp(-np.array(cost))
-    np.testing.assert_allclose(
-        solution.distribution.class_prior, expected / expected.sum(), rtol=1e-6
-    )
-
-
-def test_joint_priors_equal_reweighed_ones_in_the_moment_direction():
-    joint = random_joint(np.random.default_rng(9), 3, 2, 2)
-    kl = [nearest_ideal(joint, priors=p, direction="moment").kl for p in ("joint", "reweigh")]
-    assert kl[0] == kl[1]
-
-
 def test_lognormal_cells_are_solved_on_logarithms():
     normal = random_joint(np.random.default_rng(12), 2, 2, 2)
     arrays = normal.means, normal.covariances, normal.prior, normal.classes, normal.groups

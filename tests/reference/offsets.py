@@ -10,11 +10,13 @@ def softmax_row(row):
 
 
 def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature):
-    """Mean log-loss plus penalty times the weighted squared TPR gaps, row by row."""
+    """Mean log-loss plus penalty times the TPR spreads beyond chance, row by row."""
     n, n_classes, n_groups = len(y), len(scores[0]), len(offsets)
     loss = 0.0
-    hits = {}
+    hits, decided = {}, {}
     for i in range(n):
+        first_best = scores[i].index(max(scores[i])) == y[i]
+        decided.setdefault((y[i], groups[i]), []).append(first_best)
         shifted = [scores[i][k] + offsets[groups[i]][k] for k in range(n_classes)]
         loss -= math.log(softmax_row(shifted)[y[i]]) / n
         smooth = softmax_row([v / temperature for v in shifted])
@@ -28,11 +30,16 @@ def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature):
         common = sum(sum(c) for c in cells) / size
         trust = 1.0
         spread = 0.0
-        for c in cells:
+        noise = 0.0
+        for a, c in enumerate(cells):
             if c:
+                share = len(c) / size
                 trust *= len(c) / (len(c) + shrinkage)
-                spread += len(c) / size * (sum(c) / len(c) - common) ** 2
-        gap += size / n * trust * spread
+                spread += share * (sum(c) / len(c) - common) ** 2
+                rate = (sum(decided[label, a]) + 0.5) / (len(c) + 1)
+                noise += share * (1 - share) * rate * (1 - rate) / len(c)
+        excess = spread - noise
+        gap += size / n * trust * (excess + math.sqrt(excess**2 + (noise / 4) ** 2)) / 2
     return loss + penalty * gap
 
 

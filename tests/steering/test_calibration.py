@@ -229,3 +229,21 @@ def test_bad_settings_are_named(setting, match):
     scores, y, groups = scored_rows(12, n=100)
     with pytest.raises(errors.InvalidInputError, match=match):
         GapCalibrator(**setting).fit(scores, y, sensitive_features=groups)
+
+
+def test_scores_far_below_zero_keep_their_order():
+    scores = np.random.default_rng(0).normal(size=(400, 2))
+    y, group = (scores[:, 1] > scores[:, 0]).astype(int), np.repeat(["a", "b"], 200)
+    calibrator = GapCalibrator(score_kind="logit").fit(scores, y, sensitive_features=group)
+    far = [[-5000.0, -1000.0], [-1000.0, -5000.0], [-np.inf, -1000.0]]
+    assert calibrator.predict(far, sensitive_features=["a"] * 3).tolist() == [1, 0, 1]
+    assert np.isfinite(calibrator.predict_proba(far, sensitive_features=["a"] * 3)).all()
+
+
+def test_scores_that_are_no_probabilities_are_named():
+    y, group = np.arange(40) % 2, np.repeat(["a", "b"], 20)
+    with pytest.raises(errors.InvalidInputError, match=r"probabilities in \[0, 1\], got values"):
+        GapCalibrator(score_kind="probability").fit(2.0 * y - 1, y, sensitive_features=group)
+    calibrator = GapCalibrator().fit(0.2 + 0.6 * y, y, sensitive_features=group)
+    with pytest.raises(errors.InvalidInputError, match=r"in \[0, 1\] as in `fit`, got values"):
+        calibrator.predict([3.0], sensitive_features=["a"])

@@ -242,3 +242,51 @@ def test_the_weights_make_label_and_group_independent():
     for label in (0, 1):
         shares = [w[(y == label) & (group == a)].sum() / w[group == a].sum() for a in ("a", "b")]
         assert shares[0] == pytest.approx(shares[1])
+
+
+def test_the_rank_asked_for_is_met_once_later_chunks_allow_it():
+    X, y, group = biased(600)
+    labels = y + 2 * (np.arange(600) % 2)  # the first chunk holds two of four classes
+    early = labels < 2
+    chunks = IdealSteerer(rank=3).partial_fit(
+        X[early], labels[early], sensitive_features=group[early]
+    )
+    chunks.transform(X)
+    assert chunks.rank_ == 2
+    chunks.partial_fit(X[~early], labels[~early], sensitive_features=group[~early])
+    whole = IdealSteerer(rank=3).fit(X, labels, sensitive_features=group)
+    assert chunks.transform(X) == pytest.approx(whole.transform(X))
+    assert chunks.rank_ == whole.rank_ == 3
+
+
+def test_partial_fit_after_fit_has_no_weights_of_rows():
+    X, y, group = biased(300)
+    steerer = IdealSteerer(rank=1).fit(X, y, sensitive_features=group)
+    assert len(steerer.sample_weight_) == 300
+    assert steerer.partial_fit(X, y, sensitive_features=group).sample_weight_ is None
+
+
+@pytest.mark.parametrize("name", ["classes", "groups"])
+def test_partial_fit_refuses_other_labels_at_a_later_call(name):
+    X, y, group = biased(300)
+    known = dict(classes=[0, 1], groups=["a", "b"])
+    steerer = IdealSteerer(rank=1).partial_fit(X, y, sensitive_features=group, **known)
+    steerer.partial_fit(X, y, sensitive_features=group, **known)
+    other = known | {name: [*known[name], "more"]}
+    with pytest.raises(errors.InvalidInputError, match=f"`{name}` .* the same at every call"):
+        steerer.partial_fit(X, y, sensitive_features=group, **other)
+
+
+def test_settings_may_be_numpy_scalars_as_in_a_parameter_grid():
+    X, y, group = biased(300)
+    steerer = IdealSteerer(groups=np.str_("blind"), rank=np.int64(1))
+    assert steerer.fit(X, y, sensitive_features=group).rank_ == 1
+
+
+def test_blind_rows_may_be_served_without_the_group_columns():
+    X, y, group = biased(300)
+    array = np.column_stack([group == "b", X]).astype(float)
+    steerer = IdealSteerer(rank=1, group_columns=[0]).fit(array, y)
+    assert (steerer.transform(X) == steerer.transform(array)).all()
+    with pytest.raises(errors.InvalidInputError, match="features"):
+        steerer.transform(X[:, :3])

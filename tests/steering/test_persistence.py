@@ -115,3 +115,38 @@ def test_another_kind_and_a_cut_file_are_refused(rows, tmp_path):
     empty = save_artefact(tmp_path / "e.safetensors", kind="ideal-steerer", config={}, tensors={})
     with pytest.raises(errors.CorruptArtefactError, match="whole steerer"):
         IdealSteerer.load(empty)
+
+
+@pytest.mark.parametrize("settings", MODES)
+def test_the_certificate_comes_back_as_it_was_issued(rows, tmp_path, settings):
+    # its small cells are withheld from the file, so it cannot be computed again from there
+    X, y, group = rows
+    few = np.r_[np.flatnonzero(~((y == 1) & (group == "b"))),
+                np.flatnonzero((y == 1) & (group == "b"))[:3]]  # fmt: skip
+    steerer = IdealSteerer(**settings).fit(X.iloc[few], y[few], sensitive_features=group[few])
+    loaded = IdealSteerer.load(steerer.save(tmp_path / "s.safetensors"))
+    assert str(loaded.certificate_) == str(steerer.certificate_)
+    assert loaded.certificate_.to_dict() == steerer.certificate_.to_dict()
+    again = IdealSteerer.load(loaded.save(tmp_path / "t.safetensors"))
+    assert again.certificate_.to_dict() == steerer.certificate_.to_dict()
+    assert load_artefact(tmp_path / "t.safetensors").config["withheld_cells"] == [[1, 1]]
+    pd.testing.assert_frame_equal(
+        again.transform(X, sensitive_features=group), steerer.transform(X, sensitive_features=group)
+    )
+
+
+def test_group_columns_in_an_array_are_saved_as_a_list(rows, tmp_path):
+    X, y, group = rows
+    steerer = IdealSteerer(rank=1, group_columns=pd.Index(["sex"])).fit(X.assign(sex=group), y)
+    loaded = IdealSteerer.load(steerer.save(tmp_path / "s.safetensors"))
+    assert loaded.group_columns == ["sex"]
+    pd.testing.assert_frame_equal(loaded.transform(X), steerer.transform(X))
+
+
+def test_a_refused_chunk_leaves_a_loaded_steerer_as_it_was(rows, tmp_path):
+    X, y, group = rows
+    steerer = IdealSteerer(rank=1).fit(X, y, sensitive_features=group)
+    loaded = IdealSteerer.load(steerer.save(tmp_path / "s.safetensors"))
+    with pytest.raises(errors.InvalidInputError, match="cannot go on from a loaded steerer"):
+        loaded.partial_fit(X[["w", "x"]], y, sensitive_features=group)
+    pd.testing.assert_frame_equal(loaded.transform(X), steerer.transform(X))

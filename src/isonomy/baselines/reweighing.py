@@ -12,7 +12,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isonomy._frames import is_frame, take_columns
+from isonomy._frames import column_list, is_frame, n_columns, take_columns, without_columns
 from isonomy._group_transformer import MissingGroups, resolve_groups
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy._weighted_fit import accepts_sample_weight, fit_weighted
@@ -134,7 +134,7 @@ class Reweighing(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         )
         if self.estimator is not None:
             self.estimator_ = clone(self.estimator)
-            fit_weighted(self.estimator_, rest, y, self.sample_weight_, where=where)
+            fit_weighted(self.estimator_, rest, labels, self.sample_weight_, where=where)
             self.classes_ = self.estimator_.classes_
         return self
 
@@ -176,16 +176,18 @@ class Reweighing(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
     def _split(
         self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
     ) -> tuple[Any, Any]:
-        if not self.group_columns:
+        columns = column_list(self.group_columns)
+        if not columns:
             return X, sensitive_features
         if sensitive_features is not None and fitting:
             raise InvalidInputError(
                 f"`{where}` got both `sensitive_features` and `group_columns`; give one."
             )
         if not fitting and is_frame(X):
-            present = [c for c in self.group_columns if c in X.columns]
-            return (take_columns(X, present, where=where)[0] if present else X), None
-        return take_columns(X, self.group_columns, where=where)
+            return without_columns(X, columns, where=where), None
+        if not fitting and n_columns(X) == self.n_features_in_ - len(columns):
+            return X, None  # served without the groups, which are not needed
+        return take_columns(X, columns, where=where)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

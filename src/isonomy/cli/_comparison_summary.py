@@ -53,9 +53,9 @@ def _certified(certificate: Mapping[str, Any]) -> str:
         return str((certificate.get("sentences") or ["see the report"])[0])
     # the law is fitted and reweighed: what happens on rows is what was measured above
     return (
-        "on the fitted, reweighed law the best classifier that knows the group has a largest gap "
-        f"of {format_number(before)} before and {format_number(after)} after, for "
-        f"{format_number(certificate.get('kl'))} nats."
+        "the best classifier that knows the group has a largest gap of "
+        f"{format_number(before)} on the fitted law and {format_number(after)} on its ideal "
+        f"distribution, {format_number(certificate.get('kl'))} nats away."
     )
 
 

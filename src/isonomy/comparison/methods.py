@@ -82,9 +82,14 @@ def _leace(estimator: Any, random_state: int | None) -> Any:
     return _with(estimator, LEACE(), reweigh=False, random_state=random_state)
 
 
-def _ideal(groups: Literal["blind", "given", "infer"], *, calibrated: bool = False) -> Factory:
+def _ideal(
+    groups: Literal["blind", "given", "infer"],
+    *,
+    subspace: Literal["full", "discriminant"] = "full",
+    calibrated: bool = False,
+) -> Factory:
     def make(estimator: Any, random_state: int | None) -> Any:
-        steerer = IdealSteerer(groups=groups, random_state=random_state)
+        steerer = IdealSteerer(groups=groups, subspace=subspace, random_state=random_state)
         calibrator = GapCalibrator() if calibrated else None
         return _with(estimator, steerer, calibrator=calibrator, random_state=random_state)
 
@@ -166,6 +171,15 @@ _METHODS = (
         "Every group is carried by its own affine map to the nearest ideal distribution, and "
         "training rows are reweighted.",
         _ideal("given"),
+    ),
+    Method(
+        "ideal_given_discriminant",
+        "Ideal steering, class directions",
+        "isonomy",
+        "given",
+        "As with the group given, but rows move only in the directions in which classes differ: "
+        "far fewer numbers to estimate.",
+        _ideal("given", subspace="discriminant"),
     ),
     Method(
         "ideal_inferred",

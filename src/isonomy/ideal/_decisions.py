@@ -92,9 +92,12 @@ def confusion_on_line(means: Array, sds: Array, prior: Array, cost: Array) -> Ar
     deviations of every cell, roots bracketed by sign changes, extrema near zero checked for
     hidden pairs, then Brent's method to the last place.
     """
-    roots = np.unique(np.concatenate([np.empty(0), *_boundaries(means, sds, prior, cost)]))
-    edges = np.concatenate([[-np.inf], roots, [np.inf]])
-    inside = _representatives(roots, means, sds)
+    # boundaries out of every cell's reach are not searched: no interval may span such a gap
+    # and the cells' mass at once, or a point in the gap would decide for the mass
+    reach = [means - _REACH * sds, means + _REACH * sds]
+    cuts = np.unique(np.concatenate([*reach, *_boundaries(means, sds, prior, cost)]))
+    edges = np.concatenate([[-np.inf], cuts, [np.inf]])
+    inside = np.concatenate([cuts[:1], 0.5 * (cuts[:-1] + cuts[1:]), cuts[-1:]])
     chosen = decide(_log_joint(inside, means, sds, prior), cost)
     low = (edges[:-1][:, None] - means) / sds
     high = (edges[1:][:, None] - means) / sds
@@ -109,14 +112,6 @@ def confusion_on_line(means: Array, sds: Array, prior: Array, cost: Array) -> Ar
 def _log_joint(x: Array, means: Array, sds: Array, prior: Array) -> Array:
     found: Array = np.log(prior / sds) - 0.5 * ((x[:, None] - means) / sds) ** 2
     return found
-
-
-def _representatives(roots: Array, means: Array, sds: Array) -> Array:
-    if len(roots) == 0:
-        return means[:1]
-    # outside the last root nothing changes any more: any point there will do
-    outer = sds.max()
-    return np.concatenate([[roots[0] - outer], 0.5 * (roots[:-1] + roots[1:]), [roots[-1] + outer]])
 
 
 def _boundaries(means: Array, sds: Array, prior: Array, cost: Array) -> list[Array]:

@@ -18,6 +18,16 @@ Priors = Literal["reweigh", "reference", "joint", "keep"]
 _FACTORISED = 1e-9
 """Priors that come from counts are exact to rounding; this is far above it."""
 
+_LEAST_LABEL = 1e-12
+"""Least probability of a label, relative to the greatest: 0 would leave no distribution."""
+
+_CORNERS_UP_TO = 6
+_FAINT = 0.02
+"""Labels up to which starts near the corners are tried, and what is left of a label there."""
+
+_N_SCREENING = 3
+_N_POLISHED = 3
+
 
 def label_dependence(prior: Array) -> float:
     """Return max over labels and pairs of groups of |P(y | a) - P(y | a')|."""
@@ -43,38 +53,50 @@ def simple_prior(prior: Array, priors: Priors, reference: int) -> Array:
     return np.outer(label, group)
 
 
-def joint_prior(prior: Array, cell_kl: Callable[[Array], Array]) -> tuple[Array, bool]:
+def joint_prior(prior: Array, cell_kl: Callable[[Array, bool], Array]) -> tuple[Array, bool]:
     """Return the ideal priors that minimise the total divergence, and whether it settled.
 
     Parameters
     ----------
     prior : (K, G)
     cell_kl : callable
-        Maps priors (K, G) to the divergences of the cells (K, G) at the best maps.
+        Maps priors (K, G) to the divergences of the cells (K, G) at the best maps; its
+        second argument says whether to search anew, not from the last maps.
 
     Notes
     -----
     With r_a = P(A=a) fixed (to optimise it too would delete the group that is expensive
     to move), the total is ``sum_ya t_y r_a [ln(t_y r_a / q_ya) + KL_ya(t)]``. The maps are
     optimal for t, so the slope in t_y is ``ln t_y + 1 + sum_a r_a [KL_ya +
-    ln(r_a / q_ya)]``; L-BFGS runs on ln t from several starts, then the fixed point
-    ``t_y = softmax(-sum_a r_a [KL_ya + ln(r_a / q_ya)])`` is taken while it helps.
+    ln(r_a / q_ya)]``. There are several local minima: one may give up a label that is
+    expensive to move (its probability stays at least 1e-12 of the greatest). From
+    several starts the fixed point ``t_y = softmax(-sum_a r_a [KL_ya + ln(r_a / q_ya)])``
+    is iterated a little; L-BFGS on ln t polishes the best, and the fixed point follows
+    while it helps. Nothing proves that the best one found is the global one.
     """
     group = prior.sum(axis=0)
     log_ratio = np.log(group / prior)
 
-    def total(logits: Array) -> tuple[float, Array, Array]:
-        log_label = log_softmax(logits)
+    def total(logits: Array, anew: bool = False) -> tuple[float, Array, Array]:
+        log_label = log_softmax(_kept(logits))
         label = np.exp(log_label)
-        cost = (cell_kl(np.outer(label, group)) + log_ratio) @ group
+        cost = (cell_kl(np.outer(label, group), anew) + log_ratio) @ group
         value = float(label @ (log_label + cost))
         return value, label * (log_label + cost - value), cost
 
-    best: tuple[float, Array] | None = None
+    screened = []
     for start in _label_starts(prior):
+        z, anew = np.log(start), True
+        for _ in range(_N_SCREENING):  # each step is the best prior for the last maps
+            z, anew = -total(z, anew)[2], False
+        screened.append((total(z)[0], z))
+    screened.sort(key=lambda pair: pair[0])
+    best: tuple[float, Array] | None = None
+    for _, start in screened[:_N_POLISHED]:
+        total(start, anew=True)
         run = minimize(
             lambda z: total(z)[:2],
-            np.log(start),
+            start,
             jac=True,
             method="L-BFGS-B",
             options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 200},
@@ -90,11 +112,21 @@ def joint_prior(prior: Array, cell_kl: Callable[[Array], Array]) -> tuple[Array,
             break
         value, logits = lower, step
     settled = bool(np.abs(total(logits)[1]).max() < 1e-6)
-    return np.outer(softmax(logits), group), settled
+    return np.outer(softmax(_kept(logits)), group), settled
+
+
+def _kept(logits: Array) -> Array:
+    kept: Array = np.maximum(logits, logits.max() + np.log(_LEAST_LABEL))
+    return kept
 
 
 def _label_starts(prior: Array) -> list[Array]:
     label = prior.sum(axis=1)
-    starts = [label, np.full(len(label), 1.0 / len(label))]
-    starts += list((prior / prior.sum(axis=0)).T)
-    return starts[:5]
+    n = len(label)
+    starts = [label, np.full(n, 1.0 / n), *(prior / prior.sum(axis=0)).T][:5]
+    if n <= _CORNERS_UP_TO:
+        # where one label is nearly given up, and where one is nearly alone
+        lowered = label * (1.0 - (1.0 - _FAINT) * np.eye(n))
+        raised = label * (_FAINT + (1.0 - _FAINT) * np.eye(n))
+        starts += [row / row.sum() for row in (*lowered, *raised)]
+    return starts

@@ -6,6 +6,7 @@ import numpy as np
 
 from isonomy.ideal._cells import Array
 from isonomy.ideal._drift import Drift
+from isonomy.ideal._targets import Target
 from isonomy.ideal._transfer import Transfer
 from isonomy.ideal.nearest import IdealSolution
 
@@ -16,7 +17,7 @@ _LITTLE = 0.2
 
 
 def fit_sentences(
-    solution: IdealSolution,
+    target: Target,
     left: Transfer,
     violations: tuple[float, float],
     tolerance: float,
@@ -24,27 +25,30 @@ def fit_sentences(
 ) -> tuple[str, ...]:
     """Return the certificate of the fitted distribution, one sentence each."""
     before, after, error = gaps
+    solution = target.solution
     names = ", ".join(map(str, solution.source.groups))
     ideal = violations[1] <= tolerance
     return (
         f"Of what: {_family(solution)} fitted to the training rows, groups {names}. "
         "The numbers speak of these fitted cells, not of every data set.",
         f"Before, the best classifier that knows the group treats some pair of groups differently "
-        f"by up to {before:.3g} in a rate; on the ideal distribution by {_tiny(after, error)} "
+        f"by {_up_to(before)} in a rate; on the ideal distribution by {_tiny(after, error)} "
         "(ordinary errors and five random ways to price them; rates are shares from 0 to 1).",
         f"The ideal distribution meets the exact criterion within {violations[1]:.1e} "
         f"(rounding allows {tolerance:.1e}; the fitted distribution missed it by "
-        f"{violations[0]:.3g})"
+        f"{_number(violations[0])})"
         + ("." if ideal else ": MORE than rounding explains; do not rely on it."),
         f"Price: a divergence of {solution.kl:.3g} nats in total ({_optimum(solution)}); "
         f"{_dearest(solution)}.",
         _weights(solution),
+        *_withheld(target),
         *_bound_sentences(solution, left),
     )
 
 
-def drift_sentences(solution: IdealSolution, drift: Drift) -> tuple[str, ...]:
+def drift_sentences(target: Target, drift: Drift) -> tuple[str, ...]:
     """Return the certificate on new rows, one sentence each."""
+    solution = target.solution
     source = solution.source
     total = int(drift.n_rows.sum())
     judged = ~np.isnan(drift.moved)
@@ -52,11 +56,13 @@ def drift_sentences(solution: IdealSolution, drift: Drift) -> tuple[str, ...]:
     cells = f"{int(judged.sum())} of {drift.n_rows.size} (label, group) cells"
     smallest = int(drift.n_rows.min())
     opening = (
-        f"Re-certified on {total} new rows: {cells} had enough rows to judge "
+        f"Re-certified on {total} new rows: {cells} could be judged "
         f"(the smallest cell has {smallest})."
     )
+    if target.n_fitted is None:
+        opening += " How many rows were fitted is not known: taken to be as many as these."
     if not judged.any():
-        verdict = "There are too few rows to say whether the cells have moved since the fit."
+        verdict = "Too little is known to say whether the cells have moved since the fit."
     elif len(moved) == 0:
         verdict = (
             "No judged cell has moved since the fit by more than sampling explains; a small shift "
@@ -72,7 +78,7 @@ def drift_sentences(solution: IdealSolution, drift: Drift) -> tuple[str, ...]:
             f"of all {shown}: fit again on recent rows."
         )
     bounds = _bound_sentences(solution, drift.transfer, rows="the new rows' cells")
-    return (opening, verdict, *bounds)
+    return (opening, verdict, *_withheld(target), *bounds)
 
 
 def _bound_sentences(
@@ -80,13 +86,14 @@ def _bound_sentences(
 ) -> tuple[str, ...]:
     bound, head = left.class_bound, left.head_gap
     if np.isnan(bound).all():
-        return ("No class has two groups with enough rows, so there is no bound.",)
+        return ("No label has two groups that could be judged, so there is no bound.",)
     worst = int(np.nanargmax(bound))
     name = solution.source.classes[worst]
     found = [
         f"Rows are steered without their labels, by one map a group; on {rows}, if they are "
-        f"normal, no classifier of steered rows can differ between two groups in its "
-        f"true-positive rate by more than {min(bound[worst], 1.0):.3g} "
+        f"normal, no classifier that sees steered rows alone (not the group) can differ between "
+        f"two groups that were judged in its true-positive rate by more than "
+        f"{min(bound[worst], 1.0):.3g} "
         f"(label {name!s}, the worst; median over labels {min(np.nanmedian(bound), 1.0):.3g})."
     ]
     if bound[worst] >= 1.0:
@@ -122,8 +129,36 @@ def _optimum(solution: IdealSolution) -> str:
     if not solution.converged:
         return "the search did NOT settle: a nearer one may exist"
     if solution.global_optimum:
-        return "proved to be the least within its family of maps"
+        return "proved to be the least within its family of maps" + _within_tied(solution)
     return "the least that was found; a nearer one is not ruled out"
+
+
+def _within_tied(solution: IdealSolution) -> str:
+    all_move = len(solution.moves) == len(solution.source.groups)
+    if solution.direction == "moment" and all_move:
+        # labels with covariances of their own could lie nearer still
+        return " among laws with one covariance a group"
+    return ""
+
+
+def _up_to(value: float) -> str:
+    return "an amount that is not known here" if np.isnan(value) else f"up to {value:.3g}"
+
+
+def _number(value: float) -> str:
+    return "an amount that is not known here" if np.isnan(value) else f"{value:.3g}"
+
+
+def _withheld(target: Target) -> tuple[str, ...]:
+    cells = np.argwhere(target.withheld).tolist()
+    if not cells:
+        return ()
+    joint = target.solution.source
+    shown = ", ".join(f"(label {joint.classes[y]!s}, group {joint.groups[a]!s})" for y, a in cells)
+    return (
+        f"Not judged: {len(cells)} (label, group) cell(s) with so few training rows that the file "
+        f"withholds their means, to protect the people in them: {shown}.",
+    )
 
 
 def _dearest(solution: IdealSolution) -> str:
@@ -138,6 +173,7 @@ def _weights(solution: IdealSolution) -> str:
     return (
         "All of this holds under the reweighed law, in which label and group are independent: "
         f"cells weigh {ratio.min():.3g} to {ratio.max():.3g} times their share of the rows. On "
-        "rows with unequal base rates no useful classifier has equal selection rates and equal "
-        "true-positive rates at once."
+        "rows whose base rates differ, equal selection rates and equal rates of every (true, "
+        "predicted) pair hold together only for predictions that do not tell the labels commoner "
+        "in one group from those commoner in another."
     )

@@ -9,8 +9,9 @@ Every group enters through the sum of phi(sqrt(s)) over the eigenvalues s of a m
 that is LINEAR in X (in T), with phi(h) = min_v v^2/2 - v h - ln v - 1/2. The slope of
 phi(sqrt(s)) in s is -(1 + sqrt(1 + 4/s))/4, which rises with s: the sum is convex. What
 is left is linear in X, or -1/2 ln det(I - T), convex too. So with K - 1 <= d, where the
-rank is free, every stationary point is the global optimum; with K - 1 > d the rank
-is bounded, convexity is lost and several starts are tried.
+rank is free, a local minimum is the global optimum; with K - 1 > d the rank is bounded,
+convexity is lost and several starts are tried. In the moment direction this is the
+optimum among laws with one covariance a group. Proof: docs/decisions/0005.
 """
 
 from __future__ import annotations

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 
-from isonomy._frames import read_table
-from isonomy.artefact import Artefact, load_artefact
-from isonomy.errors import ArtefactError, FamilyError, InvalidInputError
+from isonomy.errors import InvalidInputError
 from isonomy.ideal._drift import Drift, refit_and_transfer
 from isonomy.ideal._sentences import drift_sentences, fit_sentences
-from isonomy.ideal._state import solution_from_state
+from isonomy.ideal._targets import Target, find_target
 from isonomy.ideal._transfer import Transfer, transfer
 from isonomy.ideal.bayes import rates_for_costs
 from isonomy.ideal.criteria import ideal_violation, rounding_tolerance
@@ -43,7 +40,8 @@ class Certificate:
     groups, classes : tuple
         For whom.
     violation_before, violation_after : float or None
-        :func:`ideal_violation` of the fitted and of the ideal distribution.
+        :func:`ideal_violation` of the fitted and of the ideal distribution. What was before
+        is None for a file that withholds cells.
     tolerance : float or None
         Violations up to this are rounding.
     bayes_gap_before, bayes_gap_after : float or None
@@ -59,8 +57,9 @@ class Certificate:
         {(label, group): t}, a bound on the total variation between the steered cell (one map
         a group, no labels) and the canonical cell.
     transfer_bound : dict
-        {label: largest t_ya + t_ya' over pairs of groups}: no head can have a larger gap of
-        its true-positive rate of that label between two groups, on the fitted normal cells.
+        {label: largest t_ya + t_ya' over pairs of judged groups}: no head that sees steered
+        rows alone can have a larger gap of its true-positive rate of that label between two
+        of them, on the fitted normal cells.
     head_gap : dict
         {label: the gap of one particular head}, the Bayes rule of the canonical cells.
     informative : bool
@@ -134,6 +133,38 @@ class Certificate:
             "drift": self.drift,
         }
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild from what :meth:`to_dict` returned.
+
+        Parameters
+        ----------
+        stored : mapping
+
+        Raises
+        ------
+        KeyError
+            If a part is missing.
+        """
+        same = {f.name for f in fields(cls)} & stored.keys()
+        plain = {name: stored[name] for name in same}
+        plain |= {name: tuple(stored[name]) for name in ("sentences", "groups", "classes")}
+
+        def by_cell(part: str) -> dict[Cell, float]:
+            rows = stored["cells"]
+            return {(r["class"], r["group"]): r[part] for r in rows if r[part] is not None}
+
+        def by_class(part: str) -> dict[Hashable, float]:
+            return {r["class"]: r[part] for r in stored["by_class"] if r[part] is not None}
+
+        return cls(
+            **plain,
+            kl_by_cell=by_cell("kl"),
+            transfer_by_cell=by_cell("transfer"),
+            transfer_bound=by_class("transfer_bound"),
+            head_gap=by_class("head_gap"),
+        )
+
 
 def certify(
     target: Any, X: Any = None, y: Any = None, *, sensitive_features: Any = None
@@ -170,7 +201,7 @@ def certify(
     On the ideal distribution, Bayes classifiers that know the group have equal rates:
     that is what the violation and the Bayes gap show. Rows are steered without labels, by
     one map a group, which leaves the cells a little off the canonical ones. For ANY
-    classifier applied to steered rows ::
+    classifier that sees steered rows alone, not the group ::
 
         |TPR_y(a) - TPR_y(a')| <= t_ya + t_ya',
         t_ya = min(sqrt(KL_ya / 2), sqrt(1 - exp(-KL_ya)))
@@ -179,97 +210,52 @@ def certify(
     cell (Pinsker; Bretagnolle and Huber). It speaks of the fitted normal cells, and does
     not promise anything about rows that are not distributed like them.
     With new rows: their cells are fitted anew, carried by the stored maps and compared
-    with the stored canonical cells.
+    with the stored canonical cells. Files hold no mean of a cell with few rows: such cells
+    are not judged.
     """
-    solution, rows = _resolve(target, X)
-    if solution is None:
-        found: Certificate = target.certificate_
-        return found
+    found = find_target(target, X)
+    if found is None:
+        own = getattr(target, "certificate_", None)
+        if X is None and isinstance(own, Certificate):
+            return own
+        raise InvalidInputError(
+            f"`target` passed to `{_WHERE}` must be an IdealSolution, a fitted steerer that holds "
+            f"one, or a saved one, got {type(target).__name__} without a solution."
+        )
     if X is None and y is None and sensitive_features is None:
-        return _certify_fit(solution)
+        return _certify_fit(found)
     if X is None or y is None or sensitive_features is None:
         raise InvalidInputError(
             f"`X`, `y` and `sensitive_features` passed to `{_WHERE}` must come together: a "
             "certificate on new rows needs their labels and groups."
         )
-    drift = refit_and_transfer(solution, rows, y, sensitive_features)
-    return _certify_rows(solution, drift)
+    return _certify_rows(found, refit_and_transfer(found, y, sensitive_features))
 
 
-def _resolve(target: Any, X: Any) -> tuple[IdealSolution | None, Any]:
-    """Return the solution, and the rows in its coordinates."""
-    if isinstance(target, IdealSolution):
-        return target, X
-    if isinstance(target, str | os.PathLike):
-        target = load_artefact(target, kind="ideal-steerer")
-    if isinstance(target, Artefact):
-        return _from_artefact(target, X)
-    solution = getattr(target, "solution_", None)
-    if isinstance(solution, IdealSolution):
-        convert = getattr(target, "_solution_coordinates", None)
-        return solution, X if X is None or convert is None else convert(X)
-    if X is None and isinstance(getattr(target, "certificate_", None), Certificate):
-        return None, X
-    raise InvalidInputError(
-        f"`target` passed to `{_WHERE}` must be an IdealSolution, a fitted steerer that holds one "
-        f'(groups="given" or "infer"), or a saved one, got {type(target).__name__} without a '
-        "solution."
-    )
-
-
-def _from_artefact(artefact: Artefact, X: Any) -> tuple[IdealSolution, Any]:
-    state = artefact.config.get("solution")
-    if not isinstance(state, dict):
-        raise ArtefactError(
-            f"`target` passed to `{_WHERE}` must hold an ideal solution, got an artefact of kind "
-            f'{artefact.kind!r} without one (a steerer with groups="blind" has none).'
-        )
-    return solution_from_state(state, artefact.tensors), _in_coordinates(artefact, X)
-
-
-def _in_coordinates(artefact: Artefact, X: Any) -> Any:
-    """Return rows where the stored solution speaks of them: logs, or fewer coordinates."""
-    if X is None:
-        return None
-    values = np.asarray(read_table(X, where=_WHERE).values, dtype=np.float64)
-    if artefact.config.get("parameters", {}).get("family") == "lognormal":
-        if (values <= 0).any():
-            raise FamilyError(
-                f"`X` passed to `{_WHERE}` must be positive for a steerer of "
-                f'`family="lognormal"`, got {values.min():g}.'
-            )
-        values = np.log(values)
-    tensors = artefact.tensors
-    if "coordinates/centre" not in tensors:
-        return values
-    if values.shape[1] != len(tensors["coordinates/centre"]):
-        raise InvalidInputError(
-            f"`X` passed to `{_WHERE}` must have the {len(tensors['coordinates/centre'])} numeric "
-            f"columns that the steerer was fitted on, got {values.shape[1]}."
-        )
-    return (values - tensors["coordinates/centre"]) @ tensors["coordinates/ahead"]
-
-
-def _certify_fit(solution: IdealSolution) -> Certificate:
+def _certify_fit(target: Target) -> Certificate:
+    solution = target.solution
     joint = solution.source
     covs = np.asarray(joint.covariances)
     left = transfer(
         np.asarray(joint.means),
         covs[:1] if joint.is_tied else covs,
-        np.ones(np.asarray(joint.prior).shape, dtype=bool),
+        target.known,
         solution,
     )
     before, after, error = _bayes_gaps(solution)
     violations = ideal_violation(joint), ideal_violation(solution.distribution)
+    if target.withheld.any():
+        # the fitted law is not wholly in the file: nothing is known of how it was before
+        before, violations = np.nan, (np.nan, violations[1])
     tolerance = rounding_tolerance(solution.distribution)
     numbers = _numbers(solution, left)
-    sentences = fit_sentences(solution, left, violations, tolerance, (before, after, error))
+    sentences = fit_sentences(target, left, violations, tolerance, (before, after, error))
     return Certificate(
         sentences=sentences,
-        violation_before=violations[0],
+        violation_before=None if np.isnan(violations[0]) else violations[0],
         violation_after=violations[1],
         tolerance=tolerance,
-        bayes_gap_before=before,
+        bayes_gap_before=None if np.isnan(before) else before,
         bayes_gap_after=after,
         bayes_gap_error=error,
         kl=solution.kl,
@@ -278,7 +264,8 @@ def _certify_fit(solution: IdealSolution) -> Certificate:
     )
 
 
-def _certify_rows(solution: IdealSolution, drift: Drift) -> Certificate:
+def _certify_rows(target: Target, drift: Drift) -> Certificate:
+    solution = target.solution
     joint = solution.source
     cells = [(y, a) for y in range(len(joint.classes)) for a in range(len(joint.groups))]
     record = {
@@ -297,7 +284,7 @@ def _certify_rows(solution: IdealSolution, drift: Drift) -> Certificate:
         ],
     }
     return Certificate(
-        sentences=drift_sentences(solution, drift),
+        sentences=drift_sentences(target, drift),
         kl=solution.kl,
         drift=record,
         **_numbers(solution, drift.transfer),

@@ -33,9 +33,10 @@ def is_ideal(joint: JointDistribution, tol: float | None = None) -> bool:
     joint : JointDistribution
     tol : float, optional
         Largest :func:`ideal_violation` that counts as none. Default: what rounding can
-        cause, ``1000 d eps c (1 + m^2)``, at most 1e-6, with d = n_features, eps =
-        2^-52, c the largest condition number of a cell's correlation matrix and m the
-        largest distance of a class mean from its group's first, in standard deviations.
+        cause, ``1000 d eps [c (1 + m^2) + sqrt(c) (1 + m) o]``, at most 1e-6, with d =
+        n_features, eps = 2^-52, c the largest condition number of a cell's correlation
+        matrix, m the largest distance of a class mean from its group's first and o of any
+        mean from 0, both in standard deviations.
 
     Returns
     -------
@@ -180,5 +181,8 @@ def rounding_tolerance(joint: JointDistribution) -> float:
     correlations = unique / unit[..., None] / unit[..., None, :]
     condition = float(np.linalg.cond(correlations).max())
     far = float((np.abs(means - means[:1]) / scale).max())
-    grown = 1000.0 * joint.n_features * np.finfo(np.float64).eps * condition * (1.0 + far**2)
-    return min(grown, _LARGEST_TOLERANCE)
+    # a mean o standard deviations from 0 is stored to o eps of one
+    offset = float((np.abs(means) / scale).max())
+    grown = condition * (1.0 + far**2) + np.sqrt(condition) * (1.0 + far) * offset
+    tolerance = 1000.0 * joint.n_features * np.finfo(np.float64).eps * grown
+    return float(min(tolerance, _LARGEST_TOLERANCE))

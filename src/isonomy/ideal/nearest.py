@@ -46,7 +46,8 @@ class IdealSolution:
     converged : bool
         Whether the search reached a stationary point.
     global_optimum : bool
-        True only where the optimum is proved to be global within the family of maps.
+        True only where the optimum is proved to be global within the family of maps and, in
+        the moment direction with all groups moving, among laws with one covariance a group.
     n_iter : int
         Iterations of the search; 1 for closed forms.
     history : tuple of float
@@ -181,8 +182,8 @@ def _ideal_prior(request: Request) -> tuple[Array, bool]:
         cells = CellArrays(coordinates, np.tile(eye, (1, prior.shape[1], 1, 1)), prior)
     last: list[Any] = [None]
 
-    def cell_kl(weights: Array) -> Array:
-        solved = _solve(request, cells, weights, last[0])
+    def cell_kl(weights: Array, anew: bool) -> Array:
+        solved = _solve(request, cells, weights, None if anew else last[0])
         last[0] = solved.state
         return _cell_kl(cells, solved, "information")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy._frames import read_table
-from isonomy._validation import check_real
+from isonomy._validation import check_count
 from isonomy.distributions import CellMoments
 from isonomy.steering._working_scale import to_working_scale
 
@@ -70,7 +70,7 @@ def explain_move(
 ) -> RowExplanations:
     """Compare rows before and after; ``steerer`` gives the names and the scale."""
     where = "explain_rows"
-    check_real("top", top, where=where, low=1)
+    check_count("top", top, where=where)
     names: list[Any] = list(steerer.steered_columns_)
     first = read_table(before, where=where).values.astype(np.float64)
     second = read_table(after, where=where).values.astype(np.float64)

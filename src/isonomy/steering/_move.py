@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.steering._probe import mixed_rows, posterior
 from isonomy.steering._working_scale import from_working_scale, to_working_scale
@@ -26,12 +28,25 @@ def move_rows(
         moved = maps[0].apply(work)
     elif codes is None:
         weights = _inferred(steerer, work, where=where)
-        moved = mixed_rows([m.apply(work) for m in maps], weights)
+        moved = mixed_rows((m.apply(work) for m in maps), weights)
     else:
-        moved = work.copy()
-        for a, group_map in enumerate(maps):
-            moved[codes == a] = group_map.apply(work[codes == a])
+        return _moved_by_group(values, work, codes, maps, steerer.family)
     return from_working_scale(moved, steerer.family)
+
+
+def _moved_by_group(
+    values: NDArray[Any],
+    work: NDArray[Any],
+    codes: NDArray[np.intp],
+    maps: Sequence[AffineMap],
+    family: str,
+) -> NDArray[Any]:
+    moved = values.copy()  # rows that stay are the caller's own, not exp(log(x))
+    for a, group_map in enumerate(maps):
+        rows = codes == a
+        if not group_map.is_identity:
+            moved[rows] = from_working_scale(group_map.apply(work[rows]), family)
+    return moved
 
 
 def _inferred(steerer: Any, work: NDArray[Any], *, where: str) -> NDArray[Any]:

@@ -3,6 +3,9 @@
 The decision for a row of group ``a`` with class scores ``s`` is the argmax of
 ``s + b_a``. Rates are smoothed by a softmax at a falling temperature, so that
 the objective has a gradient; ties of the argmax go to the first class.
+
+A spread of rates up to what sampling alone would show is not penalised: pressing the
+training rows' gaps below their own noise fits that noise and costs accuracy.
 """
 
 from __future__ import annotations
@@ -88,7 +91,10 @@ def solve_offsets(
 
 @dataclass(frozen=True)
 class _Packed:
-    """The problem as sparse sums: every term's rows, laid end to end."""
+    """The problem as sparse sums: every term's rows, laid end to end.
+
+    ``noise`` (n_terms,) is the spread that equal true rates would show by chance.
+    """
 
     problem: OffsetProblem
     rows: NDArray[np.intp]
@@ -98,6 +104,7 @@ class _Packed:
     group_weight: Floats
     importance: Floats
     members: tuple[NDArray[np.intp], ...]
+    noise: Floats
 
     @classmethod
     def of(cls, problem: OffsetProblem) -> _Packed:
@@ -109,15 +116,17 @@ class _Packed:
             columns.append(np.full(len(inside), term.predicted, dtype=np.intp))
             weights.append(term.cell_weight[inside])
             slots.append(t * n_groups + problem.groups[inside])
+        group_weight = np.stack([t.group_weight for t in problem.terms])
         return cls(
             problem,
             np.concatenate(rows),
             np.concatenate(columns),
             np.concatenate(weights),
             np.concatenate(slots),
-            np.stack([t.group_weight for t in problem.terms]),
+            group_weight,
             np.array([t.importance for t in problem.terms]),
             tuple(np.flatnonzero(problem.groups == a) for a in range(n_groups)),
+            np.array([_chance_spread(problem, t) for t in problem.terms]),
         )
 
     def rates(self, decisions: Floats) -> Floats:
@@ -137,9 +146,10 @@ class _Packed:
         rates = self.rates(decisions)
         share = self.group_weight
         deviation = rates - (share * rates).sum(axis=1, keepdims=True)
-        gap = self.importance @ (share * deviation**2).sum(axis=1)
+        excess, steepness = _above((share * deviation**2).sum(axis=1), self.noise)
+        gap = self.importance @ excess
         # d gap / d rate: the deviations' weighted sum is 0, so the common rate's part drops out
-        to_rate = 2 * self.importance[:, None] * share * deviation
+        to_rate = 2 * (self.importance * steepness)[:, None] * share * deviation
         to_decision = np.zeros_like(decisions)
         np.add.at(
             to_decision,
@@ -150,6 +160,33 @@ class _Packed:
         slope += penalty * decisions * (to_decision - inner) / temperature
         gradient = np.stack([slope[members].sum(axis=0) for members in self.members])
         return float(loss + penalty * gap), gradient.reshape(-1)
+
+
+def _above(spread: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Return a smooth max(spread - noise, 0) and its slope; rounded over a quarter of the noise."""
+    x = spread - noise
+    root = np.sqrt(x**2 + (ROUNDING * noise) ** 2)
+    return (x + root) / 2, (1 + x / root) / 2
+
+
+ROUNDING = 0.25
+
+
+def _chance_spread(problem: OffsetProblem, term: RateTerm) -> float:
+    """Return E sum_a share_a (r_a - r)^2 for equal true rates, from the unshifted decisions.
+
+    ``r_a`` has variance ``r (1 - r) / n_a``; half a row is added to either outcome, so
+    that a cell decided all one way does not count as known exactly.
+    """
+    inside = term.cell_weight > 0
+    groups, weight = problem.groups[inside], problem.weight[inside]
+    hits = weight * (problem.scores[inside].argmax(axis=1) == term.predicted)
+    n = np.bincount(groups, weights=weight, minlength=problem.n_groups)
+    right = np.bincount(groups, weights=hits, minlength=problem.n_groups)
+    rate = (right + 0.5) / (n + 1)
+    share = term.group_weight
+    variance = np.where(n > 0, rate * (1 - rate) / np.maximum(n, 1e-12), 0.0)
+    return float((share * (1 - share) * variance).sum())
 
 
 def _log_loss(shifted: Floats, y: NDArray[np.intp], weight: Floats) -> tuple[float, Floats]:

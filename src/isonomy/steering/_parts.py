@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing
 
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._weighted_fit import fit_weighted
+from isonomy.errors import EmptyCellError, UnknownGroupError
 from isonomy.steering._folds import cell_folds
 
 __all__ = [
@@ -38,6 +39,13 @@ class Rows:
     groups: NDArray[Any] | None
     user_weight: NDArray[np.float64] | None
     weight: NDArray[np.float64] | None
+
+    @property
+    def counted(self) -> NDArray[np.intp]:
+        """Which rows have weight above 0; the others are as if absent."""
+        if self.user_weight is None:
+            return np.arange(len(self.y))
+        return np.flatnonzero(self.user_weight)
 
     def take(self, index: NDArray[np.intp]) -> Rows:
         """Return the rows at ``index``."""
@@ -126,14 +134,45 @@ def held_out_scores(
     test: NDArray[np.intp],
     where: str,
 ) -> NDArray[np.float64]:
-    """Fit on ``train`` and return the class probabilities of ``test``."""
+    """Fit on ``train`` and return the class probabilities of ``test``.
+
+    Raises
+    ------
+    EmptyCellError
+        If the steerer needs rows of a group or cell that ``train`` has none of.
+    """
     part = rows.take(test)
-    steerer, estimator = fit_parts(recipe, rows.take(train), where=where)
-    return class_scores(estimator, steered(steerer, part.X, part.groups), classes)
+    try:
+        steerer, estimator = fit_parts(recipe, rows.take(train), where=where)
+        moved = steered(steerer, part.X, part.groups)
+    except (EmptyCellError, UnknownGroupError) as error:
+        raise EmptyCellError(
+            f"`{where}` fits every part again in each fold of `cv`, and in one fold a group or a "
+            "(label, group) cell had no row to learn from. Pool cells of a single row, use a "
+            f"group-blind steerer, or set `calibrator=None`. In that fold: {error}"
+        ) from error
+    return class_scores(estimator, moved, classes)
 
 
-def splits_of(cv: Any, cells: NDArray[np.intp], *, random_state: Any, where: str) -> list[Any]:
-    """Return the folds: an integer means folds stratified by cell, else a splitter's own."""
+def splits_of(
+    cv: Any, cells: NDArray[np.intp], counted: NDArray[np.intp], *, random_state: Any, where: str
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return folds of the ``counted`` rows, as indices of all rows.
+
+    An integer means folds stratified by cell, else a splitter's own: it sees all rows, so
+    that ready-made indices stay true.
+    """
     if isinstance(cv, int | np.integer):
-        return list(cell_folds(cells, int(cv), random_state=random_state, where=where))
-    return list(check_cv(cv, cells, classifier=True).split(np.zeros((len(cells), 1)), cells))
+        folds = cell_folds(cells[counted], int(cv), random_state=random_state, where=where)
+        return [(counted[train], counted[test]) for train, test in folds]
+    splitter = check_cv(cv, cells, classifier=True)
+    folds = [
+        (_among(train, counted), _among(test, counted))
+        for train, test in splitter.split(np.zeros((len(cells), 1)), cells)
+    ]
+    return [(train, test) for train, test in folds if len(test)]
+
+
+def _among(rows: Any, counted: NDArray[np.intp]) -> NDArray[np.intp]:
+    indices = np.asarray(rows, dtype=np.intp)
+    return indices[np.isin(indices, counted)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isonomy.artefact import Artefact, load_artefact, save_artefact
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.errors import CorruptArtefactError
-from isonomy.ideal import IdealSolution
+from isonomy.ideal import Certificate, IdealSolution
 from isonomy.ideal._state import solution_from_state, solution_to_state
 from isonomy.steering._coordinates import Coordinates
 from isonomy.steering._solve import Solved
@@ -48,9 +48,11 @@ def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, An
             tensors[f"coordinates/{name}"] = getattr(solved.coordinates, name)
     config["solution"] = None
     if solved.solution is not None:
-        public, withheld = _without_small_cells(solved.solution, steerer.cell_rows_)
+        public, withheld = _public_solution(steerer, solved.solution)
         config["solution"], arrays = solution_to_state(public)
         config["withheld_cells"] = withheld
+        loaded = hasattr(steerer, "_withheld_cells")
+        config["n_rows"] = steerer._n_rows if loaded else int(np.sum(steerer.cell_rows_))
         tensors |= arrays
     return save_artefact(
         path,
@@ -78,7 +80,11 @@ def load_steerer(cls: type[Any], path: str | Path, *, trusted: Sequence[str]) ->
 def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
     parameters = steerer.get_params(deep=False)
     config = {
-        "parameters": {k: v for k, v in parameters.items() if k not in LOCAL_PARAMETERS},
+        "parameters": {
+            k: v.tolist() if hasattr(v, "tolist") else v  # group columns may be an array
+            for k, v in parameters.items()
+            if k not in LOCAL_PARAMETERS
+        },
         "groups": list(steerer.groups_),
         "classes": list(steerer.classes_),
         "steered_columns": list(steerer.steered_columns_),
@@ -118,6 +124,14 @@ def _map_of(tensors: Mapping[str, NDArray[Any]], a: int) -> AffineMap:
     if f"maps/{a}/matrix" in tensors:
         return AffineMap(tensors[f"maps/{a}/matrix"], offset)
     return AffineMap.low_rank(tensors[f"maps/{a}/left"], tensors[f"maps/{a}/right"], offset)
+
+
+def _public_solution(
+    steerer: Any, solution: IdealSolution
+) -> tuple[IdealSolution, list[list[int]]]:
+    if hasattr(steerer, "_withheld_cells"):  # it was loaded, so they have gone already
+        return solution, steerer._withheld_cells
+    return _without_small_cells(solution, steerer.cell_rows_)
 
 
 def _without_small_cells(
@@ -163,6 +177,9 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
         None if state is None else solution_from_state(state, tensors),
         coordinates,
     )
-    steerer._certificate = None
-    steerer._saved_certificate = artefact.certificate
+    steerer._withheld_cells = config.get("withheld_cells", [])
+    steerer._n_rows = config.get("n_rows")
+    # as it was issued: without the withheld cells it could not be computed again
+    stored = artefact.certificate
+    steerer._certificate = None if stored is None else Certificate.from_dict(stored)
     return steerer

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from isonomy._validation import check_choice, check_real
 from isonomy.errors import InvalidInputError
 
-__all__ = ["CHOICES", "check_settings", "check_streaming"]
+__all__ = ["CHOICES", "check_not_loaded", "check_settings", "check_streaming"]
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "groups": ("blind", "given", "infer"),
@@ -34,8 +36,8 @@ def check_settings(steerer: Any, *, where: str) -> None:
             check_choice("shrinkage", steerer.shrinkage, ("oas", None), where=where)
         check_real("shrinkage", steerer.shrinkage, where=where, low=0, high=1)
     rank = steerer.rank
-    whole = isinstance(rank, int) and not isinstance(rank, bool)
-    if rank != "auto" and not (whole and rank >= 1):
+    whole = isinstance(rank, int | np.integer) and not isinstance(rank, bool)
+    if not (whole and rank >= 1) and rank != "auto":
         raise InvalidInputError(
             f'`rank` of `{where}` must be "auto" or an integer of at least 1, got {rank!r}.'
         )
@@ -46,13 +48,31 @@ def check_settings(steerer: Any, *, where: str) -> None:
         )
 
 
-def check_streaming(steerer: Any, n_groups: int, *, where: str) -> None:
-    """Raise unless this steerer can learn from chunks of rows."""
-    if hasattr(steerer, "_saved_certificate"):
+def check_not_loaded(steerer: Any, *, where: str) -> None:
+    """Raise if this steerer came from a file, without the moments of its rows."""
+    if hasattr(steerer, "_withheld_cells"):
         raise InvalidInputError(
             f"`{where}` cannot go on from a loaded steerer: its file holds maps, not the "
             "moments of the rows. Fit a new one on all rows."
         )
+
+
+def _check_same_labels(moments: Any, classes: Any, groups: Any, *, where: str) -> None:
+    """Raise unless a later call names the labels and groups of the first, or none."""
+    for name, given in (("classes", classes), ("groups", groups)):
+        known = getattr(moments, name)
+        if given is not None and set(given) != set(known):
+            raise InvalidInputError(
+                f"`{name}` passed to `{where}` must be the same at every call "
+                f"({', '.join(map(str, known))}), got {', '.join(map(str, given))}. Name all of "
+                "them at the first call."
+            )
+
+
+def check_streaming(steerer: Any, n_groups: int, classes: Any, groups: Any, *, where: str) -> None:
+    """Raise unless this steerer can learn from chunks of rows, of these labels and groups."""
+    if hasattr(steerer, "moments_"):
+        _check_same_labels(steerer.moments_, classes, groups, where=where)
     whole = steerer.groups == "infer" or (steerer.groups == "blind" and steerer.rank == "auto")
     if whole and max(n_groups, len(getattr(steerer, "groups_", ()))) > 1:
         raise InvalidInputError(

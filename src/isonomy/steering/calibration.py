@@ -48,7 +48,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
 
     Decides by ``argmax_k (s_k + offset[group, k])``. The offsets minimise the loss of
     log-likelihood plus ``penalty`` times the weighted squared rate gaps; both groups
-    move. On hidden states it is an affine shift in the span of the head's weights.
+    move; gaps up to what sampling would show between equal rates are left alone. On hidden
+    states it is an affine shift in the span of the head's weights.
 
     Parameters
     ----------
@@ -238,6 +239,12 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, raw: NDArray[np.float64], where: str) -> NDArray[np.float64]:
         n_classes = len(self.classes_)
+        if self.score_kind_ == "probability" and not (raw >= 0).all() & (raw <= 1 + 1e-3).all():
+            raise InvalidInputError(
+                f"`scores` passed to `{where}` must be probabilities in [0, 1]"
+                f"{'' if self.score_kind == 'probability' else ' as in `fit`'}, got values from "
+                f'{raw.min():g} to {raw.max():g}. Set `score_kind="logit"` for other scores.'
+            )
         if raw.ndim == 1 or raw.shape[1] == 1:
             if n_classes != 2:
                 raise InvalidInputError(
@@ -247,14 +254,14 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
             flat = raw.reshape(-1)
             if self.score_kind_ == "probability":
                 return _log(np.column_stack([1 - flat, flat]))
-            return np.column_stack([np.zeros(len(flat)), flat])
+            return _floored(np.column_stack([np.zeros(len(flat)), flat]))
         if raw.shape[1] != n_classes:
             raise InvalidInputError(
                 f"`scores` passed to `{where}` must have one column a class ({n_classes}: "
                 f"{', '.join(map(str, self.classes_[:8]))}), got {raw.shape[1]}. Say which "
                 "column is which with `classes=`."
             )
-        return _log(raw) if self.score_kind_ == "probability" else raw
+        return _log(raw) if self.score_kind_ == "probability" else _floored(raw)
 
     def _positive(self, where: str) -> int | None:
         if len(self.classes_) > 2:
@@ -314,7 +321,7 @@ def _finite_scores(scores: Any, *, where: str) -> NDArray[np.float64]:
             f"`scores` passed to `{where}` must hold no NaN and no positive infinity, got "
             f"{int((np.isnan(raw) | np.isposinf(raw)).sum())} such value(s)."
         )
-    return np.maximum(raw, -LARGEST_LOGIT)
+    return raw
 
 
 def _resolve_kind(raw: NDArray[np.float64], kind: ScoreKind) -> ScoreKind:
@@ -324,6 +331,12 @@ def _resolve_kind(raw: NDArray[np.float64], kind: ScoreKind) -> ScoreKind:
     if raw.ndim == 2 and raw.shape[1] > 1:
         within = within and bool(np.allclose(raw.sum(axis=1), 1, atol=1e-3))
     return "probability" if within else "logit"
+
+
+def _floored(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lift scores that lie more than 700 below the largest of their row, -inf too."""
+    top = logits.max(axis=1, keepdims=True)
+    return np.maximum(logits, np.where(np.isfinite(top), top, 0.0) - LARGEST_LOGIT)
 
 
 def _log(probability: NDArray[np.float64]) -> NDArray[np.float64]:

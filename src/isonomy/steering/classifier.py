@@ -10,16 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from isonomy._frames import check_matrix, is_frame, take_columns, without_columns
+from isonomy._frames import (
+    check_matrix,
+    column_list,
+    is_frame,
+    n_columns,
+    take_columns,
+    without_columns,
+)
 from isonomy._group_codes import MissingGroups, resolve_groups
+from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy.errors import GroupsRequiredError, InvalidInputError
-from isonomy.groups import GroupCodes, kamiran_calders_weights
+from isonomy.groups import GroupCodes, MissingValues, encode_groups, kamiran_calders_weights
 from isonomy.steering._explain import RowExplanations
 from isonomy.steering._parts import (
     Recipe,
@@ -60,9 +69,9 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Steerer, weights and estimator are refitted inside each fold.
     missing_groups : "raise", "single" or "own_group"
         As in ``IdealSteerer``.
-    group_columns : sequence, optional
+    group_columns : name, index or sequence of them, optional
         Columns of X that hold the groups; taken out and dropped. Default: those of the
-        steerer, if it has any.
+        steerer, if it has any. Rows may come without them where they are not needed.
     n_jobs : int, optional
         Parallel folds.
     random_state : int, RandomState or None
@@ -149,21 +158,27 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         where = "SteeredClassifier.fit"
         check_matrix(X, where=where)
-        rest, found = self._split(X, sensitive_features, where)
+        if sensitive_features is not None and self._columns():
+            raise InvalidInputError(
+                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
+            )
+        rest, found = self._split(X, sensitive_features, where, fitting=True)
         validate_data(self, X=X, reset=True, skip_check_array=True)
-        labels = check_labels(y, where=where, min_classes=2)
+        labels = check_labels(y, where=where, n_samples=_num_samples(X), min_classes=2)
         weight = check_sample_weight(sample_weight, len(labels), where=where)
         if weight is not None:
             check_labels(labels[weight > 0], where=where, min_classes=2)
         groups = resolve_groups(
             found, n_samples=len(labels), missing_groups=self.missing_groups, where=where
         )
-        self.classes_, self.groups_ = np.unique(labels), list(groups.labels)
         rows = self._rows(rest, labels, groups, weight, known=found is not None)
+        self.sample_weight_ = rows.weight
+        counted = rows.take(rows.counted) if weight is not None else rows
+        self.classes_ = np.unique(counted.y)
+        self.groups_ = [groups.labels[a] for a in np.unique(groups.codes[rows.counted])]
         recipe = Recipe(self._make_steerer(found is None), self.estimator)
         self.calibrator_ = self._calibrate(recipe, rows, groups, where)
-        self.steerer_, self.estimator_ = fit_parts(recipe, rows, where=where)
-        self.sample_weight_ = rows.weight
+        self.steerer_, self.estimator_ = fit_parts(recipe, counted, where=where)
         return self
 
     def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
@@ -257,6 +272,14 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 n_jobs=self.n_jobs,
             )
         steerer = clone(self.steerer)
+        if isinstance(steerer, Pipeline) and any(
+            isinstance(step, GroupAwareTransformer) for _, step in steerer.steps
+        ):
+            raise InvalidInputError(
+                "`steerer` of `SteeredClassifier` must be one transformer where it uses groups: "
+                "a Pipeline does not hand them on. Put its other steps before the "
+                "`SteeredClassifier`, in a Pipeline around it."
+            )
         known = steerer.get_params(deep=False) if hasattr(steerer, "get_params") else {}
         if "group_columns" in known:
             steerer.set_params(group_columns=None)
@@ -265,15 +288,21 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return steerer
 
     def _columns(self) -> Sequence[Any]:
-        own = self.group_columns
-        return list(own or getattr(self.steerer, "group_columns", None) or ())
+        own = column_list(self.group_columns)
+        return own or column_list(getattr(self.steerer, "group_columns", None))
 
-    def _split(self, X: Any, sensitive_features: Any, where: str) -> tuple[Any, Any]:
+    def _split(
+        self, X: Any, sensitive_features: Any, where: str, *, fitting: bool = False
+    ) -> tuple[Any, Any]:
         columns = self._columns()
         if not columns:
             return X, sensitive_features
-        if is_frame(X) and without_columns(X, columns, where=where) is X:
-            return X, sensitive_features  # served without the group: fine unless it is used
+        if not fitting and is_frame(X):
+            rest = without_columns(X, columns, where=where)
+            if rest is X or not self.uses_groups_at_prediction():
+                return rest, sensitive_features  # served without the group: fine if not used
+        if not fitting and not is_frame(X) and n_columns(X) == self.n_features_in_ - len(columns):
+            return X, sensitive_features
         return take_columns(X, columns, where=where)
 
     def _rows(
@@ -300,21 +329,28 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> GapCalibrator | None:
         if self.calibrator is None:
             return None
-        y_codes = np.searchsorted(self.classes_, rows.y)
+        y_codes = np.unique(rows.y, return_inverse=True)[1]
         cells = y_codes * len(groups.labels) + groups.codes
-        splits = splits_of(self.cv, cells, random_state=self.random_state, where=where)
+        splits = splits_of(
+            self.cv, cells, rows.counted, random_state=self.random_state, where=where
+        )
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(held_out_scores)(recipe, rows, self.classes_, train, test, where)
             for train, test in splits
         )
-        scores = np.full((len(rows.y), len(self.classes_)), 1 / len(self.classes_))
+        scores = np.zeros((len(rows.y), len(self.classes_)))
+        held_out = np.zeros(len(rows.y), dtype=bool)  # a splitter may leave rows out
         for (_, test), part in zip(splits, parts, strict=True):
-            scores[test] = part
+            scores[test], held_out[test] = part, True
+        judged = rows.take(np.flatnonzero(held_out))
         calibrator = clone(self.calibrator).set_params(
             score_kind="probability", missing_groups=self.missing_groups, classes=self.classes_
         )
         fitted: GapCalibrator = calibrator.fit(
-            scores, rows.y, sensitive_features=rows.groups, sample_weight=rows.user_weight
+            scores[held_out],
+            judged.y,
+            sensitive_features=judged.groups,
+            sample_weight=judged.user_weight,
         )
         return fitted
 
@@ -323,7 +359,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         check_matrix(X, where=where)
         rest, found = self._split(X, sensitive_features, where)
-        if rest is not X or not self._columns():
+        if not self._columns() or n_columns(X) == self.n_features_in_:
             validate_data(self, X=X, reset=False, skip_check_array=True)
         needed = self.uses_groups_at_prediction()
         if found is None and needed:
@@ -332,7 +368,13 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "this model uses the group at prediction, got None. Pass it, name "
                 "`group_columns` of X, or use a group-blind steerer without a calibrator."
             )
-        return steered(self.steerer_, rest, found if needed else None), found
+        groups = self._names(found, _num_samples(X), where) if needed else None
+        return steered(self.steerer_, rest, groups), groups
+
+    def _names(self, found: Any, n_samples: int, where: str) -> NDArray[Any]:
+        # as in `fit`: this model's own rule for missing values, whatever its parts' rules
+        missing: MissingValues = "own_group" if self.missing_groups == "own_group" else "raise"
+        return encode_groups(found, n_samples=n_samples, missing=missing, where=where).values
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from isonomy._frames import without_columns
+from isonomy._frames import column_list, without_columns
 from isonomy._group_codes import MissingGroups, UnknownGroup
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
+from isonomy.steering._counted import CountedRows, counted_rows
 from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
 from isonomy.steering._move import in_solution_coordinates, move_rows
 from isonomy.steering._persistence import load_steerer, save_steerer
 from isonomy.steering._probe import fit_probe
 from isonomy.steering._rank import RankCurve, choose_rank
-from isonomy.steering._settings import check_settings, check_streaming
+from isonomy.steering._settings import check_not_loaded, check_settings, check_streaming
 from isonomy.steering._solve import Solved, certificate_of, solve
 from isonomy.steering._working_scale import to_working_scale
 
@@ -79,7 +80,7 @@ class IdealSteerer(GroupAwareTransformer):
         or (missing values) keep them as a group of their own.
     unknown_group : "error" or "identity"
         A group never seen in ``fit``: raise, or leave its rows unchanged.
-    group_columns : sequence, optional
+    group_columns : name, index or sequence of them, optional
         Columns of X that hold the groups; they are taken out and dropped.
     n_jobs : int, optional
         Parallel folds of ``rank="auto"``.
@@ -123,6 +124,8 @@ class IdealSteerer(GroupAwareTransformer):
 
     _state: Solved | None
     _certificate: Certificate | None
+    sample_weight_: NDArray[np.float64] | None
+    rank_: int | None
 
     __metadata_request__partial_fit = {"sensitive_features": True}
 
@@ -207,7 +210,7 @@ class IdealSteerer(GroupAwareTransformer):
             As in ``fit``, for this chunk alone.
         classes, groups : sequence, optional
             All labels and groups to come. Given at the first call, a chunk with
-            another one raises.
+            another one raises; at later calls they must be the same.
 
         Raises
         ------
@@ -217,32 +220,33 @@ class IdealSteerer(GroupAwareTransformer):
         """
         where = "IdealSteerer.partial_fit"
         check_settings(self, where=where)
+        check_not_loaded(self, where=where)
         first = not hasattr(self, "moments_")
         table, labels, found, weight = self._read_training(
             X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
         )
-        check_streaming(self, len(found.labels), where=where)
+        check_streaming(self, len(found.labels), classes, groups, where=where)
         work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
         if first:
             self._start(work.shape[1], classes, groups)
         self.moments_.update(work, labels, sensitive_features=found.values, sample_weight=weight)
         self.classes_, self.groups_ = list(self.moments_.classes), list(self.moments_.groups)
+        self.rank_, self.sample_weight_ = None if self.rank == "auto" else int(self.rank), None
         self._forget()
         return self
 
     def _start(self, n_features: int, classes: Any, groups: Any) -> None:
-        for loaded in ("_scale", "_saved_certificate"):
-            if hasattr(self, loaded):
-                delattr(self, loaded)
+        for loaded in ("_scale", "_withheld_cells"):
+            self.__dict__.pop(loaded, None)
         self.moments_ = CellMoments(
             n_features,
             covariance="tied" if self.groups == "blind" else self.covariance,
             classes=classes,
             groups=groups,
         )
-        self.sample_weight_: NDArray[np.float64] | None = None
+        self.sample_weight_ = None
         self.rank_curve_: RankCurve | None = None
-        self.rank_: int | None = None if self.rank == "auto" else self.rank
+        self.rank_ = None if self.rank == "auto" else int(self.rank)
         self.probe_: Any = None
         self._forget()
 
@@ -316,30 +320,25 @@ class IdealSteerer(GroupAwareTransformer):
     ) -> None:
         where = "IdealSteerer.fit"
         check_settings(self, where=where)
-        single = len(groups.labels) == 1
         labels = check_labels(y, where=where)
-        counted = labels if sample_weight is None else labels[sample_weight > 0]
-        check_labels(counted, where=where, min_classes=1 if single else 2)
         work = to_working_scale(values, self.family, self.steered_columns_, where=where)
+        rows = counted_rows(CountedRows(work, labels, groups, sample_weight), where=where)
         self._start(work.shape[1], None, None)
-        self.moments_.update(
-            work, labels, sensitive_features=groups.values, sample_weight=sample_weight
-        )
-        self.classes_ = list(self.moments_.classes)
-        y_codes = np.unique(labels, return_inverse=True)[1]
+        rows.add_to(self.moments_)
+        self.classes_, self.groups_ = list(self.moments_.classes), list(rows.groups.labels)
         self.sample_weight_ = kamiran_calders_weights(
-            y_codes, sensitive_features=groups.codes, sample_weight=sample_weight
+            labels, sensitive_features=groups.codes, sample_weight=sample_weight
         )
-        if single:
-            self._state = Solved.unmoved(groups.labels, work.shape[1])
+        if rows.n_groups == 1:
+            self._state = Solved.unmoved(self.groups_, work.shape[1])
             return
         if self.groups == "blind" and self.rank == "auto":
             self.rank_curve_ = choose_rank(
-                work,
-                y_codes,
-                groups.codes,
-                sample_weight,
-                n_groups=len(groups.labels),
+                rows.values,
+                rows.y_codes,
+                rows.groups.codes,
+                rows.weight,
+                n_groups=rows.n_groups,
                 cell_shrinkage=self.cell_shrinkage,
                 accuracy_tolerance=self.accuracy_tolerance,
                 n_jobs=self.n_jobs,
@@ -347,7 +346,7 @@ class IdealSteerer(GroupAwareTransformer):
             )
             self.rank_ = self.rank_curve_.chosen
         if self.groups == "infer":
-            self.probe_ = fit_probe(self.probe, work, groups.codes, where=where)
+            self.probe_ = fit_probe(self.probe, rows, where=where)
         self._solved()
 
     def _solved(self) -> Solved:
@@ -358,7 +357,7 @@ class IdealSteerer(GroupAwareTransformer):
 
     def _solution_coordinates(self, X: Any) -> NDArray[np.float64]:
         """Return rows in the coordinates of ``solution_``; ``certify`` asks for them."""
-        rest = without_columns(X, self.group_columns or (), where="certify")
+        rest = without_columns(X, column_list(self.group_columns), where="certify")
         table = self._read(X, rest, where="certify", reset=False)
         return in_solution_coordinates(self, table.values, where="certify")
 

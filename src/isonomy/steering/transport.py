@@ -51,8 +51,9 @@ def repair(
     Returns
     -------
     X_repaired : same kind and dtype as ``X``
-        Each row moved by the optimal (2-Wasserstein) map from its cell's fitted normal
-        to that cell of the ideal distribution.
+        Each row moved by the optimal map from its cell's fitted normal to that cell of
+        the ideal distribution: least mean squared move in whitened units (of the total
+        covariance; the columns' within-class deviations with "diagonal").
     weight : (n_samples,) array
         The caller's weight times q~_ya / q_ya: under it, labels and groups are
         distributed as in the ideal distribution.
@@ -93,12 +94,12 @@ def repair(
         covariance, moves, reference, direction, priors, "affine", "full", shrinkage, random_state
     )
     solution, coordinates = solve_given(moments, settings, where=where)
-    y_codes = np.unique(labels, return_inverse=True)[1]
     moved = np.array(work, dtype=np.float64)
     factor = np.ones(n)
+    # by name: labels that have rows but no weight are not among the moments'
     for i, label in enumerate(moments.classes):
         for a, group in enumerate(moments.groups):
-            inside = (y_codes == i) & (groups.codes == a)
+            inside = (labels == label) & (groups.codes == groups.labels.index(group))
             key = (label, group)
             inner = _transport(_cell(solution.source, i, a), _cell(solution.distribution, i, a))
             moved[inside] = coordinates.lift(inner).apply(moved[inside])
