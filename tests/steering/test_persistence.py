@@ -74,7 +74,6 @@ def test_no_row_and_no_mean_of_a_small_cell_is_stored(rows, tmp_path):
     X, y, group = X.iloc[keep], y[keep], group[keep]
     steerer = IdealSteerer(groups="given").fit(X, y, sensitive_features=group)
     lone = X.iloc[-1].to_numpy()
-    assert steerer.solution_.source.means[1, 1] == pytest.approx(lone)
     artefact = load_artefact(steerer.save(tmp_path / "s.safetensors"))
     assert artefact.config["withheld_cells"] == [[1, 1]]
     assert "sample_weight" not in json.dumps(artefact.config)

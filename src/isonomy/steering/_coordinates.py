@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions._linalg import constant_columns, correlation, rank_tolerance
 from isonomy.errors import InvalidInputError
+from isonomy.steering._small_cells import cell_means
 
 __all__ = ["Coordinates", "Subspace", "whitening"]
 
@@ -68,7 +69,7 @@ class Coordinates:
         """Keep the at most K - 1 directions in which the reweighed class means differ."""
         ahead, back = whitening(moments.within_covariance(), centre)
         prior = law.sum(axis=1)
-        means = np.einsum("ya,yad->yd", law, np.nan_to_num(moments.means)) / prior[:, None]
+        means = np.einsum("ya,yad->yd", law, cell_means(moments)) / prior[:, None]
         whitened = (means - prior @ means / prior.sum()) @ ahead * np.sqrt(prior)[:, None]
         _, strengths, directions = np.linalg.svd(whitened, full_matrices=False)
         kept = directions[strengths > rank_tolerance(strengths)].T

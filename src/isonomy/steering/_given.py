@@ -15,6 +15,7 @@ from isonomy.errors import EmptyCellError, SingularCovarianceError
 from isonomy.groups import cell_factors
 from isonomy.ideal import IdealSolution, nearest_ideal
 from isonomy.steering._coordinates import Coordinates, Subspace
+from isonomy.steering._small_cells import cell_means, cell_variances
 
 __all__ = ["GivenFit", "GivenSettings", "fit_given", "fitted_joint", "solve_given"]
 
@@ -106,8 +107,8 @@ def check_cells(moments: CellMoments, *, where: str) -> None:
 def fitted_joint(
     moments: CellMoments, coordinates: Coordinates, shrinkage: Any, *, where: str
 ) -> JointDistribution:
-    """Return the fitted normal cells in the steerer's coordinates."""
-    means = (moments.means - coordinates.centre) @ coordinates.ahead
+    """Return the fitted normal cells in the steerer's coordinates, small cells pooled."""
+    means = (cell_means(moments) - coordinates.centre) @ coordinates.ahead
     covariances = _cell_covariances(moments, coordinates, shrinkage, where=where)
     prior = moments.counts / moments.counts.sum()
     return JointDistribution.from_arrays(
@@ -121,7 +122,7 @@ def _cell_covariances(
     n_classes, n_groups = moments.counts.shape
     ahead, found = coordinates.ahead, moments.covariances
     if moments.covariance == "diagonal":
-        variances = np.einsum("yad,di->yai", found, ahead**2)
+        variances = np.einsum("yad,di->yai", cell_variances(moments), ahead**2)
         return np.asarray(variances[..., None] * np.eye(ahead.shape[1]))
     if moments.covariance == "tied":
         rows = moments.n_rows.sum(axis=0) - n_classes
@@ -130,6 +131,7 @@ def _cell_covariances(
             for a in range(n_groups)
         ]
         return np.broadcast_to(np.stack(tied), (n_classes, n_groups, *tied[0].shape)).copy()
+    found = cell_variances(moments)
     free = [
         [
             _shrunk(

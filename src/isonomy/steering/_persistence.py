@@ -1,13 +1,13 @@
 """Save a fitted steerer in one file, and bring it back ready to transform.
 
-Rows are never stored, nor the mean of a cell with few rows: the mean of a one-row cell
-IS that row. Such cells are replaced by their ideal cells and listed as withheld.
+Rows are never stored. Cells with few rows took their means and variances from the other
+cells when the maps were solved (``_small_cells``), so neither the stored cells nor the
+maps give a single row away; the file lists those cells as withheld.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.artefact import Artefact, load_artefact, save_artefact
-from isonomy.distributions import AffineMap, JointDistribution
+from isonomy.distributions import AffineMap
 from isonomy.errors import CorruptArtefactError
-from isonomy.ideal import Certificate, IdealSolution
+from isonomy.ideal import Certificate
 from isonomy.ideal._state import solution_from_state, solution_to_state
 from isonomy.steering._coordinates import Coordinates
+from isonomy.steering._small_cells import small_cells
 from isonomy.steering._solve import Solved
 
-__all__ = ["KIND", "MIN_CELL", "load_steerer", "save_steerer"]
+__all__ = ["KIND", "load_steerer", "save_steerer"]
 
 KIND = "ideal-steerer"
-
-MIN_CELL = 10
-"""Cells with fewer rows are withheld from the file."""
 
 LOCAL_PARAMETERS = ("probe", "n_jobs", "random_state")
 """Parameters that belong to a machine or an object, not to the file."""
@@ -48,9 +46,8 @@ def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, An
             tensors[f"coordinates/{name}"] = getattr(solved.coordinates, name)
     config["solution"] = None
     if solved.solution is not None:
-        public, withheld = _public_solution(steerer, solved.solution)
-        config["solution"], arrays = solution_to_state(public)
-        config["withheld_cells"] = withheld
+        config["solution"], arrays = solution_to_state(solved.solution)
+        config["withheld_cells"] = _pooled_cells(steerer)
         loaded = hasattr(steerer, "_withheld_cells")
         config["n_rows"] = steerer._n_rows if loaded else int(np.sum(steerer.cell_rows_))
         tensors |= arrays
@@ -126,30 +123,13 @@ def _map_of(tensors: Mapping[str, NDArray[Any]], a: int) -> AffineMap:
     return AffineMap.low_rank(tensors[f"maps/{a}/left"], tensors[f"maps/{a}/right"], offset)
 
 
-def _public_solution(
-    steerer: Any, solution: IdealSolution
-) -> tuple[IdealSolution, list[list[int]]]:
-    if hasattr(steerer, "_withheld_cells"):  # it was loaded, so they have gone already
-        return solution, steerer._withheld_cells
-    return _without_small_cells(solution, steerer.cell_rows_)
-
-
-def _without_small_cells(
-    solution: IdealSolution, n_rows: NDArray[np.intp]
-) -> tuple[IdealSolution, list[list[int]]]:
-    small = np.asarray(n_rows) < MIN_CELL
-    if not small.any():
-        return solution, []
-    source, ideal = solution.source, solution.distribution
-    public = JointDistribution.from_arrays(
-        np.where(small[:, :, None], ideal.means, source.means),
-        source.covariances,
-        source.prior,
-        source.classes,
-        source.groups,
-        source.family,
-    )
-    return replace(solution, source=public), np.argwhere(small).tolist()
+def _pooled_cells(steerer: Any) -> list[list[int]]:
+    """Return the [class, group] positions of cells whose means are not their own."""
+    if hasattr(steerer, "_withheld_cells"):  # it was loaded, and knows what its file said
+        stored: list[list[int]] = steerer._withheld_cells
+        return stored
+    found: list[list[int]] = np.argwhere(small_cells(steerer.moments_)).tolist()
+    return found
 
 
 def _restore(cls: type[Any], artefact: Artefact) -> Any:

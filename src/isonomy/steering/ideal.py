@@ -108,6 +108,8 @@ class IdealSteerer(GroupAwareTransformer):
     "given": affine maps of the closed form in this project's theory, section 3.3;
     "blind": section 4. Labels are used in ``fit`` only.
 
+    Cells with fewer than 10 rows take means from the others ("given", "infer").
+
     What it does not promise: exactness holds for the fitted distribution under the
     reweighed law (see ``certificate_``), not for every finite sample; "blind" makes
     class-conditional means agree, not covariances; "infer" is as good as its probe.
@@ -284,8 +286,8 @@ class IdealSteerer(GroupAwareTransformer):
 
         Notes
         -----
-        No rows are stored, and no means of cells with fewer than 10 rows. The probe of
-        "infer" goes through skops, where that is installed.
+        No rows are stored, and cells with fewer than 10 rows do not speak for themselves
+        (see the class's notes). The probe of "infer" goes through skops, where installed.
         """
         return save_steerer(self, path, fingerprint=fingerprint)
 
