@@ -51,11 +51,13 @@ def _certified(certificate: Mapping[str, Any]) -> str:
     before, after = certificate.get("bayes_gap_before"), certificate.get("bayes_gap_after")
     if before is None or after is None:
         return str((certificate.get("sentences") or ["see the report"])[0])
+    # integrated numerically: a gap is known no better than to its error
+    after = max(float(after), float(certificate.get("bayes_gap_error") or 0.0))
     # the law is fitted and reweighed: what happens on rows is what was measured above
     return (
         "the best classifier that knows the group has a largest gap of "
-        f"{format_number(before)} on the fitted law and {format_number(after)} on its ideal "
-        f"distribution, {format_number(certificate.get('kl'))} nats away."
+        f"{format_number(before)} on the fitted law and at most {format_number(after)} on its "
+        f"ideal distribution, {format_number(certificate.get('kl'))} nats away."
     )
 
 

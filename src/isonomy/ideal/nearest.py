@@ -248,7 +248,8 @@ def _pack(
             for a, group in enumerate(joint.groups)
         },
         canonical={
-            label: Normal(solved.means[y, r], solved.covariances[y % len(solved.covariances), r])
+            # checked and factored with the ideal distribution: not once more for every label
+            label: Normal._trusted(ideal.means[y, r], ideal.covariances[y, r], ideal._lowers[y, r])
             for y, label in enumerate(joint.classes)
         },
         converged=solved.converged and settled,

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Normal, kl_divergence
+from isonomy.distributions import AffineMap, CellMoments, JointDistribution
 from isonomy.ideal import Certificate, IdealSolution, certify
+from isonomy.ideal._cells import kl_of_cells
 from isonomy.steering._blind import BlindDirections
 from isonomy.steering._coordinates import Coordinates
-from isonomy.steering._given import fitted_joint
+from isonomy.steering._given import canonical_cells, fitted_joint
 
 __all__ = ["blind_solution", "certify_blind", "erased_coordinates"]
 
@@ -42,25 +43,31 @@ def blind_solution(
     within = np.einsum("a,aij->ij", group, source.covariances[0])
     pooled = JointDistribution.from_arrays(
         np.broadcast_to(means[:, None], source.means.shape).copy(),
-        np.broadcast_to(within, source.covariances.shape).copy(),
+        np.broadcast_to(within, source.covariances.shape[1:]).copy(),
         np.asarray(label)[:, None] * np.asarray(group)[None, :],
         source.classes,
         source.groups,
         "normal",
     )
-    cells = {y: Normal(means[i], within) for i, y in enumerate(source.classes)}
+    paid = np.stack(
+        [
+            kl_of_cells(means, within[None], source.means[:, a], source.covariances[:1, a])
+            for a in range(len(source.groups))
+        ],
+        axis=1,
+    )
     kl = {
-        (y, a): kl_divergence(cells[y], Normal(source.means[i, j], source.covariances[i, j]))
+        (y, a): float(paid[i, j])
         for i, y in enumerate(source.classes)
         for j, a in enumerate(source.groups)
     }
-    total = pooled.kl_divergence(source)
+    total = float((pooled.prior * (np.log(pooled.prior / source.prior) + paid)).sum())
     return IdealSolution(
         distribution=pooled,
         kl=total,
         kl_by_cell=kl,
         maps={a: AffineMap.identity(coordinates.n_dimensions) for a in source.groups},
-        canonical=cells,
+        canonical=canonical_cells(pooled, 0),
         converged=True,
         global_optimum=False,
         n_iter=1,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy.distributions import AffineMap, CellMoments, JointDistribution
+from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Normal
 from isonomy.distributions.shrinkage import shrink
 from isonomy.errors import EmptyCellError, SingularCovarianceError
 from isonomy.groups import cell_factors
@@ -130,7 +130,7 @@ def _cell_covariances(
             _shrunk(ahead.T @ found[a] @ ahead, int(rows[a]), shrinkage, moments.groups[a], where)
             for a in range(n_groups)
         ]
-        return np.broadcast_to(np.stack(tied), (n_classes, n_groups, *tied[0].shape)).copy()
+        return np.stack(tied)
     found = cell_variances(moments)
     free = [
         [
@@ -166,21 +166,35 @@ def in_features(solution: IdealSolution, coordinates: Coordinates) -> IdealSolut
     """Express a solution in X's own coordinates; KL and the rest do not change."""
     out = AffineMap(coordinates.back, coordinates.centre)
     into = out.inverse()
+    ideal = push_joint(solution.distribution, out)
+    reference = ideal.groups.index(solution.reference)
     return replace(
         solution,
         source=push_joint(solution.source, out),
-        distribution=push_joint(solution.distribution, out),
-        canonical={label: out.push(cell) for label, cell in solution.canonical.items()},
+        distribution=ideal,
+        canonical=canonical_cells(ideal, reference),
         maps={group: out.compose(inner).compose(into) for group, inner in solution.maps.items()},
     )
+
+
+def canonical_cells(ideal: JointDistribution, group: int) -> dict[Hashable, Normal]:
+    """Return the cells of one group by label, without factoring them once more."""
+    return {
+        label: Normal._trusted(
+            ideal.means[y, group], ideal.covariances[y, group], ideal._lowers[y, group]
+        )
+        for y, label in enumerate(ideal.classes)
+    }
 
 
 def push_joint(joint: JointDistribution, out: AffineMap) -> JointDistribution:
     """Return the joint distribution of ``out(X)``, Y and A."""
     matrix = out.matrix
+    # one covariance a group is pushed once, not once a cell
+    covariances = joint.covariances[0] if joint.is_tied else joint.covariances
     return JointDistribution.from_arrays(
         joint.means @ matrix.T + out.offset,
-        matrix @ joint.covariances @ matrix.T,
+        matrix @ covariances @ matrix.T,
         joint.prior,
         joint.classes,
         joint.groups,
