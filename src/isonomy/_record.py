@@ -77,6 +77,7 @@ def to_bytes(record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
 
 
 def as_tensor(name: str, value: Any, *, where: str) -> NDArray[Any]:
+    """Return ``value`` as a contiguous little-endian array that a file can hold."""
     # np.ascontiguousarray would turn a 0-d array into a 1-d one
     array = np.asarray(value, order="C")
     if name.startswith(ESTIMATOR_PREFIX):
@@ -93,6 +94,7 @@ def as_tensor(name: str, value: Any, *, where: str) -> NDArray[Any]:
 
 
 def library_versions() -> dict[str, str]:
+    """Return the versions under which a file is written, for its reader."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -103,10 +105,12 @@ def library_versions() -> dict[str, str]:
 
 
 def canonical(record: Mapping[str, Any]) -> str:
+    """Return the one JSON text of ``record``: sorted keys, no spaces."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of record and tensors, the record's own ``sha256`` left out."""
     body = {key: value for key, value in record.items() if key != "sha256"}
     state = hashlib.sha256(canonical(body).encode("ascii"))
     for name in sorted(tensors):
@@ -117,6 +121,7 @@ def digest(record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> st
 
 
 def read_bytes(path: PathLike) -> bytes:
+    """Return the file's bytes, or raise one clear sentence."""
     file = Path(path)
     if not file.exists():
         raise ArtefactError(
@@ -133,6 +138,7 @@ def read_bytes(path: PathLike) -> bytes:
 
 
 def read_header(data: bytes, path: PathLike) -> dict[str, Any]:
+    """Return the safetensors header of ``data``."""
     size = int.from_bytes(data[:_LENGTH], "little")
     start = data[_LENGTH : _LENGTH + len(_HEADER_START)]
     if not start or not _HEADER_START.startswith(start):
@@ -147,6 +153,7 @@ def read_header(data: bytes, path: PathLike) -> dict[str, Any]:
 
 
 def read_record(header: Mapping[str, Any], path: PathLike) -> dict[str, Any]:
+    """Return our own record out of the header."""
     try:
         text = header["__metadata__"][HEADER_KEY]
     except (KeyError, TypeError) as error:
@@ -169,6 +176,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def check_schema(record: Mapping[str, Any], path: PathLike) -> None:
+    """Raise if the file was written by a newer isonomy."""
     schema = record.get("schema")
     if not isinstance(schema, int):
         raise _altered(path)
@@ -182,6 +190,7 @@ def check_schema(record: Mapping[str, Any], path: PathLike) -> None:
 
 
 def read_tensors(data: bytes, header: Mapping[str, Any], path: PathLike) -> dict[str, NDArray[Any]]:
+    """Return the tensors; tell a cut-off file from an altered one."""
     try:
         return dict(safetensors.numpy.load(data))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -202,6 +211,7 @@ def _end_of_tensors(header: Mapping[str, Any]) -> int:
 def check_digest(
     record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], path: PathLike
 ) -> None:
+    """Raise if record or tensors were altered after saving."""
     if record.get("sha256") != digest(record, tensors):
         raise _altered(path)
     if not set(KNOWN_KEYS) <= set(record):
@@ -209,6 +219,7 @@ def check_digest(
 
 
 def check_kind(found: str, kind: str | None, path: PathLike) -> None:
+    """Raise if the artefact is of another kind than asked for."""
     if kind is not None and found != kind:
         raise ArtefactKindError(
             f"`path` passed to `load_artefact` must hold an artefact of kind {kind!r}, but "

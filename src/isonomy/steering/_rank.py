@@ -19,7 +19,7 @@ from isonomy.steering._blind import (
 )
 from isonomy.steering._folds import cell_folds
 
-__all__ = ["RankCurve", "candidate_ranks", "choose_rank"]
+__all__ = ["CodedRows", "RankCurve", "candidate_ranks", "choose_rank", "directions_of"]
 
 Floats = NDArray[np.float64]
 
@@ -53,13 +53,44 @@ def candidate_ranks(n_directions: int, n_dimensions: int) -> NDArray[np.intp]:
     return np.unique([r for r in [*grid, top] if r <= top]).astype(np.intp)
 
 
+@dataclass(frozen=True)
+class CodedRows:
+    """Rows with codes of label and group; every group is known even when absent."""
+
+    values: NDArray[Any]
+    y: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    weight: Floats | None
+    n_groups: int
+
+    @property
+    def cells(self) -> NDArray[np.intp]:
+        """One number a (label, group) pair."""
+        return self.y * self.n_groups + self.groups
+
+    def take(self, index: NDArray[np.intp]) -> CodedRows:
+        """Return the rows at ``index``."""
+        weight = None if self.weight is None else self.weight[index]
+        return CodedRows(
+            self.values[index], self.y[index], self.groups[index], weight, self.n_groups
+        )
+
+    def moments(self) -> CellMoments:
+        """Return the tied moments."""
+        found = CellMoments(
+            self.values.shape[1],
+            covariance="tied",
+            classes=list(range(int(self.y.max()) + 1)),
+            groups=list(range(self.n_groups)),
+        )
+        return found.update(
+            self.values, self.y, sensitive_features=self.groups, sample_weight=self.weight
+        )
+
+
 def choose_rank(
-    values: NDArray[Any],
-    y: NDArray[np.intp],
-    groups: NDArray[np.intp],
-    weight: Floats | None,
+    rows: CodedRows,
     *,
-    n_groups: int,
     cell_shrinkage: float,
     accuracy_tolerance: float,
     n_jobs: int | None,
@@ -71,51 +102,19 @@ def choose_rank(
     part. The smallest rank whose corrected gap is within one standard error of the
     best is chosen, among those that lose at most ``accuracy_tolerance``.
     """
-    ranks = _shared_ranks(values, y, groups, weight, n_groups, cell_shrinkage)
+    whole = directions_of(rows.moments(), cell_shrinkage)
+    ranks = candidate_ranks(whole.n_directions, whole.n_dimensions)
     if len(ranks) == 1:
         return RankCurve(ranks, np.zeros(1), 0.0, np.full(1, np.nan), int(ranks[0]))
-    splits = cell_folds(
-        y * n_groups + groups, N_FOLDS, random_state=random_state, where="IdealSteerer.fit"
-    )
-    run = delayed(_held_out_hits)
+    splits = cell_folds(rows.cells, N_FOLDS, random_state=random_state, where="IdealSteerer.fit")
     parts = Parallel(n_jobs=n_jobs)(
-        run(values, y, groups, weight, n_groups, cell_shrinkage, train, test, ranks)
+        delayed(_held_out_hits)(rows.take(train), rows.take(test), cell_shrinkage, ranks)
         for train, test in splits
     )
-    hits = np.zeros((len(ranks), len(values)), dtype=bool)
+    hits = np.zeros((len(ranks), len(rows.y)), dtype=bool)
     for (_, test), part in zip(splits, parts, strict=True):
         hits[:, test] = part
-    return _decide(ranks, hits, y, groups, weight, n_groups, accuracy_tolerance)
-
-
-def _shared_ranks(
-    values: NDArray[Any],
-    y: NDArray[np.intp],
-    groups: NDArray[np.intp],
-    weight: Floats | None,
-    n_groups: int,
-    cell_shrinkage: float,
-) -> NDArray[np.intp]:
-    moments = fit_moments(values, y, groups, weight, n_groups)
-    found = directions_of(moments, cell_shrinkage)
-    return candidate_ranks(found.n_directions, found.n_dimensions)
-
-
-def fit_moments(
-    values: NDArray[Any],
-    y: NDArray[np.intp],
-    groups: NDArray[np.intp],
-    weight: Floats | None,
-    n_groups: int,
-) -> CellMoments:
-    """Return tied moments of coded rows; every group is known even when absent."""
-    moments = CellMoments(
-        values.shape[1],
-        covariance="tied",
-        classes=list(range(int(y.max()) + 1)),
-        groups=list(range(n_groups)),
-    )
-    return moments.update(values, y, sensitive_features=groups, sample_weight=weight)
+    return _decide(ranks, hits, rows, accuracy_tolerance)
 
 
 def directions_of(moments: CellMoments, cell_shrinkage: float) -> BlindDirections:
@@ -127,26 +126,17 @@ def directions_of(moments: CellMoments, cell_shrinkage: float) -> BlindDirection
 
 
 def _held_out_hits(
-    values: NDArray[Any],
-    y: NDArray[np.intp],
-    groups: NDArray[np.intp],
-    weight: Floats | None,
-    n_groups: int,
-    cell_shrinkage: float,
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
-    ranks: NDArray[np.intp],
+    train: CodedRows, test: CodedRows, cell_shrinkage: float, ranks: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    part = None if weight is None else weight[train]
-    moments = fit_moments(values[train], y[train], groups[train], part, n_groups)
+    moments = train.moments()
     found = directions_of(moments, cell_shrinkage)
-    z = (values[test].astype(np.float64) - found.mean) @ found.whiten
-    hits = np.zeros((len(ranks), len(test)), dtype=bool)
+    z = (test.values.astype(np.float64) - found.mean) @ found.whiten
+    hits = np.zeros((len(ranks), len(test.y)), dtype=bool)
     for i, rank in enumerate(ranks):
         u = found.directions[:, : min(int(rank), found.n_directions)]
         weights, bias = _discriminant(moments, found, u)
         scores = (z - (z @ u) @ u.T) @ weights + bias
-        hits[i] = scores.argmax(axis=1) == y[test]
+        hits[i] = scores.argmax(axis=1) == test.y
     return hits
 
 
@@ -179,15 +169,12 @@ TINY = 1e-300
 def _decide(
     ranks: NDArray[np.intp],
     hits: NDArray[np.bool_],
-    y: NDArray[np.intp],
-    groups: NDArray[np.intp],
-    weight: Floats | None,
-    n_groups: int,
+    rows: CodedRows,
     accuracy_tolerance: float,
 ) -> RankCurve:
-    rows = np.ones(len(y)) if weight is None else weight
-    accuracy = (hits * rows).sum(axis=1) / rows.sum()
-    found = [_mean_square_gap(h, y, groups, n_groups) for h in hits]
+    weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+    accuracy = (hits * weight).sum(axis=1) / weight.sum()
+    found = [_mean_square_gap(h, rows) for h in hits]
     gap = np.array([f[0] for f in found])
     error = float(found[0][1])
     allowed = np.flatnonzero(accuracy >= accuracy[0] - accuracy_tolerance)
@@ -196,15 +183,13 @@ def _decide(
     return RankCurve(ranks, gap, error, accuracy, int(ranks[chosen]))
 
 
-def _mean_square_gap(
-    hits: NDArray[np.bool_], y: NDArray[np.intp], groups: NDArray[np.intp], n_groups: int
-) -> tuple[float, float]:
+def _mean_square_gap(hits: NDArray[np.bool_], rows: CodedRows) -> tuple[float, float]:
     """Return the corrected, precision-weighted mean square TPR gap and its error at 0.
 
     With more than two groups: the sum over pairs, which is smooth in the rates.
     """
-    size = n_groups * (int(y.max()) + 1)
-    codes = y * n_groups + groups
+    n_groups, codes = rows.n_groups, rows.cells
+    size = n_groups * (int(rows.y.max()) + 1)
     n = np.bincount(codes, minlength=size).reshape(-1, n_groups).astype(np.float64)
     right = np.bincount(codes, weights=hits, minlength=size).reshape(-1, n_groups)
     total, variance = 0.0, 0.0

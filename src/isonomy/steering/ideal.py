@@ -22,7 +22,7 @@ from isonomy.steering._explain import RowExplanations, explain_move, standard_de
 from isonomy.steering._move import in_solution_coordinates, move_rows
 from isonomy.steering._persistence import load_steerer, save_steerer
 from isonomy.steering._probe import fit_probe
-from isonomy.steering._rank import RankCurve, choose_rank
+from isonomy.steering._rank import CodedRows, RankCurve, choose_rank
 from isonomy.steering._settings import check_not_loaded, check_settings, check_streaming
 from isonomy.steering._solve import Solved, certificate_of, solve
 from isonomy.steering._working_scale import to_working_scale
@@ -336,11 +336,7 @@ class IdealSteerer(GroupAwareTransformer):
             return
         if self.groups == "blind" and self.rank == "auto":
             self.rank_curve_ = choose_rank(
-                rows.values,
-                rows.y_codes,
-                rows.groups.codes,
-                rows.weight,
-                n_groups=rows.n_groups,
+                CodedRows(rows.values, rows.y_codes, rows.groups.codes, rows.weight, rows.n_groups),
                 cell_shrinkage=self.cell_shrinkage,
                 accuracy_tolerance=self.accuracy_tolerance,
                 n_jobs=self.n_jobs,
