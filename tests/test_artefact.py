@@ -189,8 +189,9 @@ def test_unknown_keys_are_named_in_a_warning(saved):
     assert artefact.config == CONFIG
 
 
-def test_known_keys_give_no_warning():
+def test_known_keys_give_no_warning(recwarn):
     warn_unknown_keys(["a"], ["a", "b"], source="config")
+    assert len(recwarn) == 0
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_lone_surrogate_can_still_be_written(tmp_path):
     result = audit_result(["no", "yes"])
     result["notes"] = ["\ud800"]
     for kind in ("json", "html", "markdown"):
-        render(result, kind).encode("utf-8")
+        assert render(result, kind).encode("utf-8")
 
 
 @pytest.mark.parametrize(

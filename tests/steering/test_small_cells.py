@@ -67,3 +67,14 @@ def test_a_group_of_small_cells_alone_still_gets_a_map():
     X, y, group = rows_with([[50, 5], [50, 5], [50, 5]])
     steerer = IdealSteerer(groups="given").fit(X, y, sensitive_features=group)
     assert np.isfinite(steerer.transform(X, sensitive_features=group)).all()
+
+
+def test_a_group_of_small_cells_is_shifted_as_a_whole_when_it_has_rows_enough():
+    X, y, group = rows_with([[50, 5], [50, 4], [50, 3]])
+    moments = CellMoments(3, covariance="tied").update(X, y, sensitive_features=group)
+    centres = moments.means[:, 0]  # the other group's cells are the only large ones
+    shift = X[group == 1].mean(axis=0) - np.array([5, 4, 3]) @ centres / 12
+    assert cell_means(moments)[:, 1] == pytest.approx(centres + shift)
+    X, y, group = rows_with([[50, 3], [50, 3], [50, 3]])
+    few = CellMoments(3, covariance="tied").update(X, y, sensitive_features=group)
+    assert cell_means(few)[:, 1] == pytest.approx(few.means[:, 0])

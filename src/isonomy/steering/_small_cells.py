@@ -29,7 +29,9 @@ def cell_means(moments: CellMoments) -> Floats:
     """Return the means (n_classes, n_groups, n_features), small cells replaced.
 
     A small cell gets its class's mean plus its group's average shift, both over the
-    other cells; without any of those, the overall mean and no shift.
+    other cells. A group of small cells alone with enough rows in all is shifted by
+    their average, which still is no single row; without any of those, the overall mean
+    and no shift.
     """
     small, means = small_cells(moments), np.nan_to_num(moments.means)
     if not small.any():
@@ -39,8 +41,11 @@ def cell_means(moments: CellMoments) -> Floats:
     overall = moments.total_mean()
     centre = np.einsum("ya,yad->yd", weight, means) / np.where(by_class > 0, by_class, 1)[:, None]
     centre = np.where(by_class[:, None] > 0, centre, overall)
+    enough = np.asarray(moments.n_rows).sum(axis=0) >= MIN_CELL
+    weight = np.where((by_group == 0) & enough, moments.counts, weight)
+    total = weight.sum(axis=0)
     shift = np.einsum("ya,yad->ad", weight, means - centre[:, None])
-    shift /= np.where(by_group > 0, by_group, 1)[:, None]
+    shift /= np.where(total > 0, total, 1)[:, None]
     return np.where(small[:, :, None], centre[:, None] + shift, means)
 
 
