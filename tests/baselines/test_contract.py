@@ -22,12 +22,20 @@ from isonomy.errors import (
     UnknownGroupError,
 )
 
-MOVERS = ["LEACE", "MeanMatching", "MiMiC"]
-GIVEN = ["MeanMatching", "MiMiC"]
+REFERENCED = ["MeanMatching", "MiMiC"]
+GIVEN = [*REFERENCED, "OracleLEACE", "QuadraticLEACE", "DisparateImpactRemover"]
+BLIND = ["DifferenceOfMeans", "INLP", "LEACE"]
+MOVERS = [*BLIND, *GIVEN]
+CLASSIFIERS = ["Oversampling", "Reweighing", "Undersampling"]
 SETTINGS = {
+    "DifferenceOfMeans": [{}, {"strength": 0.5}, {"action": "add", "toward": "b"}],
+    "DisparateImpactRemover": [{}, {"repair_level": 0.5}, {"n_quantiles": 10}],
+    "INLP": [{}, {"n_iterations": 1}, {"standardize": False}],
     "LEACE": [{}, {"method": "orth"}, {"shrinkage": "oas"}],
     "MeanMatching": [{}, {"reference": "b"}],
     "MiMiC": [{}, {"reference": "b"}, {"shrinkage": "oas"}, {"shrinkage": 0.1}],
+    "OracleLEACE": [{}],
+    "QuadraticLEACE": [{}, {"weighting": "equal"}, {"shrinkage": "oas"}, {"shrinkage": 0.1}],
 }
 EVERY = [(name, s) for name in MOVERS for s in SETTINGS[name]]
 
@@ -47,13 +55,21 @@ def rows_of_groups(seed=0, n=240, d=4):
 
 
 def test_every_registered_baseline_is_in_this_contract():
-    assert set(baselines.__all__) == {*MOVERS, "Reweighing"}
+    # LinearPost post-processes scores, has parameters of its own and its own contract
+    assert set(baselines.__all__) - {"LinearPost"} == {*MOVERS, *CLASSIFIERS}
     assert set(SETTINGS) == set(MOVERS)
+
+
+@pytest.mark.parametrize("name", [*MOVERS, *CLASSIFIERS])
+def test_group_use_says_whether_the_group_is_needed_later(name):
+    assert getattr(baselines, name).group_use == ("given" if name in GIVEN else "blind")
 
 
 def checks_of_all():
     estimators = [build(name, missing_groups="single") for name in MOVERS]
-    estimators.append(baselines.Reweighing(LogisticRegression(), missing_groups="single"))
+    for name in CLASSIFIERS:
+        inner = LogisticRegression()
+        estimators.append(getattr(baselines, name)(inner, missing_groups="single"))
     for estimator in estimators:
         yield from estimator_checks_generator(estimator)
 
@@ -111,7 +127,7 @@ def test_group_columns_equal_sensitive_features(name):
     )
 
 
-@pytest.mark.parametrize("name", [*MOVERS, "Reweighing"])
+@pytest.mark.parametrize("name", [*MOVERS, *CLASSIFIERS])
 def test_no_groups_raise_and_single_leaves_rows_alone(name):
     X, y, _ = rows_of_groups()
     with pytest.raises(GroupsRequiredError, match="`sensitive_features` passed to `.*fit`"):
@@ -119,13 +135,15 @@ def test_no_groups_raise_and_single_leaves_rows_alone(name):
     method = build(name, missing_groups="single").fit(X, y)
     if name == "Reweighing":
         np.testing.assert_array_equal(method.sample_weight_, np.ones(len(y)))
+    elif name in CLASSIFIERS:
+        np.testing.assert_array_equal(method.sample_indices_, np.arange(len(y)))
     else:
         np.testing.assert_array_equal(method.transform(X), X)
 
 
-@pytest.mark.parametrize("name", [*MOVERS, "Reweighing"])
+@pytest.mark.parametrize("name", [*MOVERS, *CLASSIFIERS])
 def test_missing_group_values_raise_or_become_a_group(name):
-    X, y, groups = rows_of_groups()
+    X, y, groups = rows_of_groups(d=10)  # of few columns INLP leaves nothing to four groups
     holes = groups.astype(object)
     holes[:20] = None
     with pytest.raises(MissingGroupValuesError, match="20 missing of 240"):
@@ -160,6 +178,8 @@ def test_constant_and_collinear_columns_give_finite_rows(name, settings, dtype):
     assert np.isfinite(out).all()
     if settings.get("shrinkage") is None:
         np.testing.assert_allclose(out[:, 4], 3.0, atol=1e-5)
+    # a value-by-value repair knows no other column
+    if settings.get("shrinkage") is None and name != "DisparateImpactRemover":
         np.testing.assert_allclose(out[:, 5], 2 * out[:, 0] - out[:, 1], atol=1e-4)
 
 
@@ -212,7 +232,7 @@ def test_nan_and_sparse_rows_raise(name):
         build(name).fit(X, sensitive_features=groups)
 
 
-@pytest.mark.parametrize("name", [*MOVERS, "Reweighing"])
+@pytest.mark.parametrize("name", [*MOVERS, *CLASSIFIERS])
 def test_one_group_and_different_lengths_raise(name):
     X, y, groups = rows_of_groups()
     with pytest.raises(InvalidInputError, match="at least 2 groups"):
@@ -228,7 +248,7 @@ def test_a_group_without_weight_raises(name):
         build(name).fit(X, sensitive_features=groups, sample_weight=(groups != "c").astype(float))
 
 
-@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("name", REFERENCED)
 def test_a_reference_that_is_no_group_raises(name):
     X, _, groups = rows_of_groups()
     with pytest.raises(InvalidInputError, match=r"one of the groups \(a, b, c\) or None, got 'q'"):
@@ -243,7 +263,7 @@ def test_routed_inside_a_pipeline(name):
             [("scale", StandardScaler()), ("move", build(name)), ("head", LogisticRegression())]
         )
         pipe.fit(X, y, sensitive_features=groups)
-        at_predict = {} if name == "LEACE" else {"sensitive_features": groups}
+        at_predict = {} if name in BLIND else {"sensitive_features": groups}
         predicted = pipe.predict(X, **at_predict)
     scaled = StandardScaler().fit_transform(X)
     moved = build(name).fit_transform(scaled, sensitive_features=groups)

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from isonomy.baselines import LEACE, MeanMatching, MiMiC
+from isonomy.baselines import (
+    INLP,
+    LEACE,
+    DifferenceOfMeans,
+    DisparateImpactRemover,
+    MeanMatching,
+    MiMiC,
+    OracleLEACE,
+    Oversampling,
+    QuadraticLEACE,
+    Undersampling,
+)
 from reference.planted_gap import permutation_p_value, rms_tpr_gap
 
 
@@ -43,3 +54,63 @@ def test_gap_before_and_less_after(seed):
     assert after["LEACE"] < 0.75 * before
     assert after["MiMiC"] < 0.5 * after["MeanMatching"]
     assert p_mimic > 0.01
+
+
+ERASERS = [
+    INLP(),
+    INLP(within_classes=True),
+    DifferenceOfMeans(),
+    OracleLEACE(),
+    QuadraticLEACE(),
+    DisparateImpactRemover(),
+]
+
+
+@pytest.mark.parametrize("method", ERASERS, ids=repr)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gap_is_less_after_every_rival(method, seed):
+    X, y, groups = distorted_group(seed=seed)
+    before, p_before = gap_and_p(X, y, groups)
+    rows = method.fit_transform(X, y, sensitive_features=groups)
+    after, _ = gap_and_p(rows, y, groups)
+    assert p_before < 0.01
+    assert after < 0.75 * before
+    if isinstance(method, QuadraticLEACE):  # covariances count here: more than equal means
+        oracle = OracleLEACE().fit_transform(X, sensitive_features=groups)
+        assert after < 0.5 * gap_and_p(oracle, y, groups)[0]
+
+
+def test_adding_a_steering_vector_moves_decisions_and_leaves_no_gap_smaller():
+    X, y, groups = distorted_group()
+    head = LogisticRegression(max_iter=2_000).fit(X, groups)
+    shares = []
+    for strength in (0.0, 0.5, 1.0):
+        steered = DifferenceOfMeans(action="add", strength=strength, toward="b")
+        rows = steered.fit_transform(X, sensitive_features=groups)
+        shares.append((head.predict(rows) == "b").mean())
+        refitted = LogisticRegression(max_iter=2_000).fit(rows, y).predict(rows)
+        plain = LogisticRegression(max_iter=2_000).fit(X, y).predict(X)
+        assert (refitted != plain).mean() < 0.002  # a translation changes no fitted head
+    assert shares[0] < 0.35
+    assert shares[0] + 0.1 < shares[1] < shares[2] - 0.1
+
+
+def demographic_parity_gap(model, X, groups):
+    chosen = model.predict(X) == 1
+    return abs(chosen[groups == "a"].mean() - chosen[groups == "b"].mean())
+
+
+@pytest.mark.parametrize("method", [Oversampling, Undersampling])
+@pytest.mark.parametrize("target", ["independent", "balanced"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_selection_rates_come_closer_after_resampling(method, target, seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.choice(["a", "b"], size=4_000, p=[0.6, 0.4])
+    y = (rng.random(4_000) < np.where(groups == "a", 0.7, 0.3)).astype(int)
+    X = np.column_stack([rng.standard_normal(4_000) + y, groups == "a"])
+    plain = LogisticRegression().fit(X, y)
+    model = method(LogisticRegression(), target=target, random_state=seed)
+    model.fit(X, y, sensitive_features=groups)
+    before = demographic_parity_gap(plain, X, groups)
+    assert before > 0.3
+    assert demographic_parity_gap(model, X, groups) < 0.75 * before

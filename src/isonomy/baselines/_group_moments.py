@@ -12,7 +12,7 @@ from isonomy.distributions import CellMoments
 from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes
 
-__all__ = ["find_reference", "group_moments"]
+__all__ = ["check_weight_of_groups", "find_reference", "group_moments"]
 
 Kind = Literal["means", "pooled", "each"]
 
@@ -37,7 +37,7 @@ def group_moments(
         If all rows of a group have weight 0.
     """
     if weight is not None:
-        _check_weight_of_groups(groups, weight, where=where)
+        check_weight_of_groups(groups, weight, where=where)
     order = tuple(range(len(groups.labels)))
     one = np.zeros(len(groups.codes), dtype=np.intp)
     d = values.shape[1]
@@ -51,7 +51,8 @@ def group_moments(
     return moments
 
 
-def _check_weight_of_groups(groups: GroupCodes, weight: NDArray[np.float64], *, where: str) -> None:
+def check_weight_of_groups(groups: GroupCodes, weight: NDArray[np.float64], *, where: str) -> None:
+    """Raise unless every group has some weight."""
     total = np.bincount(groups.codes, weights=weight, minlength=len(groups.labels))
     empty = [str(g) for g, t in zip(groups.labels, total, strict=True) if t <= 0]
     if empty:
@@ -61,7 +62,9 @@ def _check_weight_of_groups(groups: GroupCodes, weight: NDArray[np.float64], *, 
         )
 
 
-def find_reference(reference: Any, labels: tuple[Hashable, ...], *, where: str) -> int | None:
+def find_reference(
+    reference: Any, labels: tuple[Hashable, ...], *, where: str, name: str = "reference"
+) -> int | None:
     """Return the position of the group ``reference`` among ``labels``; None stays None.
 
     Raises
@@ -73,7 +76,7 @@ def find_reference(reference: Any, labels: tuple[Hashable, ...], *, where: str) 
         return None
     if reference not in labels:
         raise InvalidInputError(
-            f"`reference` of `{where}` must be one of the groups "
+            f"`{name}` of `{where}` must be one of the groups "
             f"({', '.join(map(str, labels))}) or None, got {reference!r}."
         )
     return labels.index(reference)

@@ -22,6 +22,7 @@ class MappedGroups(GroupAwareTransformer):
     """
 
     _requires_y = False
+    group_use = "given"
 
     maps_: dict[Hashable, AffineMap]
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy._group_transformer import GroupAwareTransformer, MissingGroups, UnknownGroup
+from isonomy._group_transformer import MissingGroups, UnknownGroup
 from isonomy._validation import check_choice
 from isonomy.baselines._factor import Factor
 from isonomy.baselines._group_moments import group_moments
+from isonomy.baselines._one_map import OneMap, leading_span
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions._linalg import correlation, rank_tolerance
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage, shrink
@@ -23,7 +24,7 @@ __all__ = ["LEACE"]
 Floats = NDArray[np.float64]
 
 
-class LEACE(GroupAwareTransformer):
+class LEACE(OneMap):
     """Make the means of all groups equal by one map that never asks for a row's group.
 
     Parameters
@@ -75,8 +76,6 @@ class LEACE(GroupAwareTransformer):
            [2., 1.]]), 1)
     """
 
-    _requires_y = False
-
     def __init__(
         self,
         *,
@@ -91,9 +90,6 @@ class LEACE(GroupAwareTransformer):
         self.missing_groups = missing_groups
         self.unknown_group = unknown_group
         self.group_columns = group_columns
-
-    def _uses_groups_at_transform(self) -> bool:
-        return False
 
     def _fit_values(
         self,
@@ -120,11 +116,6 @@ class LEACE(GroupAwareTransformer):
             )
         self.map_ = AffineMap.low_rank(-left, right, left @ (right.T @ moments.total_mean()))
 
-    def _transform_values(
-        self, values: NDArray[Any], codes: NDArray[np.intp] | None
-    ) -> NDArray[Any]:
-        return self.map_.apply(values)
-
 
 def _erasure(moments: CellMoments, method: str, intensity: Shrinkage) -> tuple[Floats, Floats]:
     """Return (left, right), both (d, rank), of the projection ``left right'`` to remove."""
@@ -142,9 +133,9 @@ def _erasure(moments: CellMoments, method: str, intensity: Shrinkage) -> tuple[F
     zero = max(rank_tolerance([1.0], size=len(mean)), 10.0 * float(np.linalg.norm(whitened[:, -1])))
     rank = min(int((sizes > zero).sum()), len(count) - 1)
     if method == "orth":
-        lengths = np.linalg.norm(between, axis=0)
-        basis = np.linalg.svd(between / np.where(lengths > 0, lengths, 1.0), full_matrices=False)[0]
-        return basis[:, :rank], basis[:, :rank]
+        told = np.linalg.norm(whitened[:, :-1], axis=0) > zero
+        basis = leading_span(between[:, told], rank)
+        return basis, basis
     kept = vectors[:, :rank]
     left = scale[:, None] * (factor.root @ kept)
     return left, factor.divide_transposed(kept) / scale[:, None]
