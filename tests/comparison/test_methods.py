@@ -85,10 +85,19 @@ def test_a_transforming_plugin_becomes_a_steerer(registered):
 
 
 def test_a_predicting_plugin_wraps_the_estimator_and_is_taken_to_use_groups(registered):
-    registered("again", Reweighing)
-    method = find_method("again")
-    assert isinstance(method.factory(LogisticRegression(), 0), Reweighing)
+    class Silent:  # says nothing about groups
+        def __init__(self, estimator):
+            self.estimator = estimator
+
+        def predict(self, X):
+            return self.estimator.predict(X)
+
+    registered("silent", Silent)
+    method = find_method("silent")
+    assert isinstance(method.factory(LogisticRegression(), 0), Silent)
     assert method.group_use == "given"
+    registered("again", Reweighing)  # and a class that says is believed
+    assert find_method("again").group_use == "blind"
 
 
 def test_a_plugin_may_be_a_method_of_its_own(registered):

@@ -11,6 +11,7 @@ from isonomy._validation import as_column, check_labels
 from isonomy._version import __version__
 from isonomy.auditing import audit
 from isonomy.comparison._data import Split, describe_data
+from isonomy.comparison._inferred import beside_true_groups
 from isonomy.comparison.methods import DEFAULT_METHODS, Method, find_method
 from isonomy.errors import InvalidInputError, IsonomyError
 
@@ -181,6 +182,7 @@ def _run(method: Method, estimator: Any, split: Split, judge: _Judge) -> dict[st
         min_cell=judge.min_cell,
         random_state=judge.random_state,
     ).to_dict()
+    beside = None if method.group_use != "inferred" else beside_true_groups(model, split, judge)
     return {
         "name": method.name,
         "label": method.label,
@@ -192,8 +194,8 @@ def _run(method: Method, estimator: Any, split: Split, judge: _Judge) -> dict[st
         "seconds": round(seconds, 3),
         "audit": found,
         "certificate": _certificate(model),
-        "notes": [],
-    }
+        "notes": [] if beside is None else beside["sentences"],
+    } | ({} if beside is None else {"inferred": beside})
 
 
 def _certificate(model: Any) -> dict[str, Any] | None:
