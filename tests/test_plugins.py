@@ -31,7 +31,7 @@ def install(tmp_path, monkeypatch):
 OURS = {
     "methods": {"ideal_steerer", "mean_matching", "mimic", "leace", "reweighing"},
     "metrics": {"tpr_gap", "rms_tpr_gap", "demographic_parity_difference"},
-    "datasets": {"biased_normals", "biographies"},
+    "datasets": {"biased_normals", "biographies", "tables", "real_biographies"},
     "report_formats": {"html", "json", "markdown"},
     "commands": {"demo", "audit", "steer", "report"},
 }

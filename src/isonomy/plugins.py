@@ -11,7 +11,8 @@ What each kind must be:
 =================== ======================================================================
 ``methods``         a scikit-learn estimator class that takes ``sensitive_features``
 ``metrics``         ``metric(y_true, y_pred, *, sensitive_features, ...) -> float``
-``datasets``        ``make(n_samples, *, random_state, ...)``
+``datasets``        ``make(n_samples, *, random_state, ...)``, or ``load(..., folder=None)``
+                    for data that lie on disk; either returns a Bunch or a tuple
 ``report_formats``  ``render(result) -> str``, ``result`` a dict from ``to_dict()``; the one
                     named ``figure`` draws instead: ``draw(result, kind)``
 ``commands``        a function that the command line offers under that name

@@ -95,7 +95,7 @@ def test_plot_audit_returns_a_figure_that_pyplot_does_not_hold(kind, tmp_path):
 
 
 def test_plot_audit_refuses_an_unknown_kind_and_an_empty_chart():
-    with pytest.raises(InvalidInputError, match="'class_gaps', 'rates', 'groups', got 'pie'"):
+    with pytest.raises(InvalidInputError, match="'groups', 'calibration', got 'pie'"):
         plot_audit(audit_result(), "pie")
     with pytest.raises(InvalidInputError, match="enough rows"):
         plot_audit(audit_result() | {"class_gaps": []})

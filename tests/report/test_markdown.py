@@ -33,7 +33,7 @@ def test_every_sentence_of_the_answer_stands_in_both_formats():
 def test_headings_follow_the_sections():
     text = render(comparison_result(), "markdown")
     assert text.startswith("# Short biographies, before and after steering\n")
-    assert text.count("\n## ") == 11
+    assert text.count("\n## ") == 12
 
 
 def test_hostile_names_are_escaped():

@@ -23,7 +23,7 @@ from isonomy.groups import GroupCodes, MissingValues
 from isonomy.metrics._choices import class_rows, reference_code
 from isonomy.metrics._counts import LabelledRows
 
-__all__ = ["audit"]
+__all__ = ["audit", "check_numbers", "judge_inputs"]
 
 Progress = Callable[[str, int, int], None]
 RandomState = int | np.random.Generator | np.random.RandomState | None
@@ -112,9 +112,7 @@ def audit(
     >>> found.overall["accuracy"]["value"], found.decision["gap_detected"]
     (1.0, False)
     """
-    check_real("n_boot", n_boot, where=WHERE, low=100)
-    check_real("min_cell", min_cell, where=WHERE, low=0)
-    _check_confidence(confidence)
+    check_numbers(n_boot, min_cell, confidence)
     inputs = read_inputs(
         y_true,
         y_pred,
@@ -126,6 +124,30 @@ def audit(
         min_cell=int(min_cell),
         where=WHERE,
     )
+    return judge_inputs(
+        inputs,
+        reference_group=reference_group,
+        n_boot=n_boot,
+        min_cell=min_cell,
+        random_state=random_state,
+        pos_label=pos_label,
+        confidence=confidence,
+        progress=progress,
+    )
+
+
+def judge_inputs(
+    inputs: Inputs,
+    *,
+    reference_group: Hashable | None,
+    n_boot: int,
+    min_cell: int,
+    random_state: RandomState,
+    pos_label: Hashable | None,
+    confidence: float,
+    progress: Progress | None,
+) -> AuditResult:
+    """Return the audit of rows that were read and checked."""
     counts = inputs.shown.rows.count()
     reference_code(counts, reference_group, where=WHERE)
     settings = Settings(
@@ -175,7 +197,7 @@ def _assemble(
         "schema": SCHEMA,
         "kind": "audit",
         "isonomy_version": __version__,
-        "n_samples": len(shown.rows.true),
+        "n_samples": shown.rows.n_rows,
         "weighted": counts.is_weighted,
         "classes": [str(c) for c in counts.classes],
         "pos_label": one_class,
@@ -237,7 +259,7 @@ def _control_levels(
     entries = []
     for i, label in enumerate(codes.labels):
         mask = codes.codes == i
-        n = int(mask.sum())
+        n = int(mask.sum()) if rows.copies is None else int(rows.copies[mask].sum())
         if n == 0:
             continue
         entry: dict[str, Any] = {
@@ -287,7 +309,7 @@ def _regroup(rows: LabelledRows, codes: GroupCodes) -> LabelledRows:
 
 
 def _group_entries(shown: Shown) -> list[dict[str, Any]]:
-    sizes = np.bincount(shown.rows.group, minlength=len(shown.rows.groups))
+    sizes = shown.rows.group_sizes
     entries: list[dict[str, Any]] = [
         {
             "name": str(g),
@@ -326,7 +348,10 @@ def _notes(shown: Shown, settings: Settings, weighted: bool) -> list[str]:
     return notes
 
 
-def _check_confidence(confidence: float) -> None:
+def check_numbers(n_boot: int, min_cell: int, confidence: float) -> None:
+    """Raise unless the numbers an audit is told lie in their ranges."""
+    check_real("n_boot", n_boot, where=WHERE, low=100)
+    check_real("min_cell", min_cell, where=WHERE, low=0)
     check_real("confidence", confidence, where=WHERE, low=0, high=1)
     if confidence in (0, 1):
         raise InvalidInputError(

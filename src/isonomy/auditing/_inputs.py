@@ -46,8 +46,11 @@ def read_inputs(
     missing_groups: MissingValues,
     min_cell: int,
     where: str,
+    copies: NDArray[np.intp] | None = None,
 ) -> Inputs:
     """Check everything; leave out rows of weight 0 and of groups too small to show.
+
+    With ``copies`` every entry stands for so many rows, at least 1.
 
     Raises
     ------
@@ -60,6 +63,7 @@ def read_inputs(
         y_true, y_pred, sensitive_features, None, where=where, min_groups=2, missing=missing_groups
     )
     n = len(rows.true)
+    rows = replace(rows, copies=copies)
     marginals = encode_columns(
         sensitive_features, n, name="sensitive_features", missing=missing_groups, where=where
     )

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isonomy.auditing._calibration import calibration_curve
 from isonomy.auditing._rates import number, withheld_reason
+from isonomy.auditing._score_bootstrap import score_replicates, score_values
 from isonomy.metrics._counts import LabelledRows
-from isonomy.metrics.scores import row_bootstrap, score_statistics
 
 __all__ = ["scores_section"]
 
 Floats = NDArray[np.float64]
 
 EVERYONE = "(all)"
-RESAMPLED_ROWS = 6_000_000
-"""Rows drawn at most per group and metric: fewer replicates for more rows."""
+RESAMPLED_ROWS = 4_000_000
+"""Rows drawn at most per group: fewer replicates for more rows."""
 
 WORDS = {
     "roc_auc": "The chance that a positive outranks a negative",
@@ -44,9 +45,10 @@ def scores_section(
     drawn: dict[str, dict[str, tuple[float, Floats]]] = {}
     for name, mask in parts.items():
         weight = None if rows.weight is None else rows.weight[mask]
-        n = int(mask.sum())
-        for metric, statistic in score_statistics(rows.true[mask], score[mask], weight).items():
-            value = float(statistic(np.arange(n)[None])[0])
+        true, own, n = rows.true[mask], score[mask], int(mask.sum())
+        size = max(200, min(n_boot, RESAMPLED_ROWS // n))
+        replicates = score_replicates(true, own, weight, n_boot=size, rng=rng)
+        for metric, value in score_values(true, own, weight).items():
             entry: dict[str, Any] = {
                 "metric": metric,
                 "class": None,
@@ -59,19 +61,19 @@ def scores_section(
             }
             if np.isnan(value):
                 entry["reason"] = "only one class in the group"
-            elif metric == "roc_auc" and _few_of_a_class(rows.true[mask], min_cell):
+            elif metric == "roc_auc" and _few_of_a_class(true, min_cell):
                 # a ROC area with one positive tells where that person's score ranks
                 entry.update(value=None, n=None, reason=withheld_reason(min_cell))
             else:
-                size = max(200, min(n_boot, RESAMPLED_ROWS // n))
-                replicates = row_bootstrap(statistic, n, n_boot=size, rng=rng)
-                entry["low"], entry["high"] = map(float, np.nanquantile(replicates, tail))
+                sample = replicates[metric]
+                entry["low"], entry["high"] = map(float, np.nanquantile(sample, tail))
                 if name != EVERYONE:
-                    drawn.setdefault(metric, {})[name] = (value, replicates)
+                    drawn.setdefault(metric, {})[name] = (value, sample)
             entries.append(entry)
     return {
         "by_group": entries,
         "disparities": [_difference(m, found, confidence) for m, found in drawn.items()],
+        "calibration": calibration_curve(rows, score, min_cell=min_cell, confidence=confidence),
     }
 
 

@@ -34,7 +34,7 @@ class Shown:
 
 def show_groups(rows: LabelledRows, min_cell: int) -> Shown:
     """Pool the groups under ``min_cell`` rows if they reach it together, else leave them out."""
-    sizes = np.bincount(rows.group, minlength=len(rows.groups))
+    sizes = rows.group_sizes
     small = np.flatnonzero(sizes < min_cell)
     if len(small) == 0:
         return Shown(rows, np.ones(len(rows.true), dtype=bool), (), ())
@@ -49,6 +49,7 @@ def show_groups(rows: LabelledRows, min_cell: int) -> Shown:
         rows.predicted,
         np.where(in_small, len(rows.groups), rows.group),
         rows.weight,
+        rows.copies,
     )
     everything = np.ones(len(rows.true), dtype=bool)
     return Shown(pooled.take(everything), everything, names, ())

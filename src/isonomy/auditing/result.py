@@ -58,8 +58,12 @@ Every number is a float or an int; an undefined or withheld one is ``null`` and 
 ``scores``
     Null without ``y_score``; else ``{"by_group": [{"metric", "class": null, "group" (or
     "(all)"), "value", "low", "high", "n", "reason"}], "disparities": [{"metric",
-    "value", "low", "high", "reason", "sentence"}]}``; metrics ``roc_auc`` (binary),
-    ``log_loss``, ``calibration_error``, ``mean_score_minus_rate``.
+    "value", "low", "high", "reason", "sentence"}], "calibration": ...}``; metrics
+    ``roc_auc`` (binary), ``log_loss``, ``calibration_error``, ``mean_score_minus_rate``.
+    ``calibration`` is null unless the scores lie in [0, 1]; else ``{"of": class or null,
+    "n_bins", "bins": [{"group", "low_edge", "high_edge", "mean_score", "value", "low",
+    "high" (Wilson), "n", "reason"}]}``: how often what the scores say came true, for the
+    positive class (``of``) or, with several classes, for the class of the largest score.
 ``not_computed``
     ``[{"what", "why"}]``.
 ``notes``
@@ -271,8 +275,9 @@ class AuditResult:
 
         Parameters
         ----------
-        kind : "class_gaps", "rates" or "groups"
-            The gap of every class; the rates by class; accuracy by group.
+        kind : "class_gaps", "rates", "groups" or "calibration"
+            The gap of every class; the rates by class; accuracy by group; how often
+            scores came true, by group.
 
         Raises
         ------

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from isonomy.report._answer import gap_interval, gap_text
+from isonomy.report._calibration import scores_sections
 from isonomy.report._document import (
     Block,
     Bullets,
-    Chart,
     Fold,
     Notice,
     Page,
@@ -20,6 +19,7 @@ from isonomy.report._document import (
     Tile,
     Tiles,
 )
+from isonomy.report._group_rates import group_rate_blocks
 from isonomy.report._numbers import (
     UNDEFINED,
     confidence,
@@ -40,16 +40,10 @@ from isonomy.report._sections import (
     rate_text,
     reproduce_section,
     safe_count,
-    scaled,
-    shown,
-    visible_groups,
 )
 from isonomy.report._words import LEGAL_NOTICE, LEGAL_NOTICE_TITLE, metric_name
-from isonomy.report.figures import ChartRow, Estimate, Scale, estimate_chart
 
-__all__ = ["audit_page", "group_rate_charts"]
-
-_ONE_CLASS_METRICS = ("selection_rate", "true_positive_rate", "false_positive_rate")
+__all__ = ["audit_page"]
 
 
 def audit_page(result: Audit) -> Page:
@@ -62,7 +56,7 @@ def audit_page(result: Audit) -> Page:
         rates_section(None, result, mark="blind"),
         *_marginals(result),
         *_controls(result),
-        *_scores(result),
+        *scores_sections(result),
         missing_section((), [("", result)]),
         reproduce_section(result),
         how_to_read_section(),
@@ -149,49 +143,8 @@ def _where(entry: Mapping[str, Any]) -> str:
 
 
 def _groups(result: Audit) -> Section:
-    charts = group_rate_charts(result)
-    return Section("people", "Groups and their rates", (group_table(result), *charts))
-
-
-def group_rate_charts(result: Audit) -> tuple[Chart, ...]:
-    """Return accuracy and, with two classes, the rates of the positive one, by group."""
-    positive = result.get("pos_label")
-    keys: list[tuple[str, str | None]] = [("accuracy", None)]
-    if positive is not None:
-        keys += [(metric, str(positive)) for metric in _ONE_CLASS_METRICS]
-    found = {(e["metric"], e.get("class"), str(e["group"])): e for e in result["by_group"]}
-    keys = [k for k in keys if any(key[:2] == k for key in found)]
-    charts = []
-    for part in range(0, len(keys), 2):
-        pair = keys[part : part + 2]
-        rows = [
-            ChartRow(group, "", tuple((_estimate(found.get((*k, group)), result),) for k in pair))
-            for group in visible_groups(result)
-        ]
-        names = [metric_name(m) + (f" of {c}" if c is not None else "") for m, c in pair]
-        scales = [Scale(f"{name} (%)", "", bounds=(0.0, 100.0)) for name in names]
-        charts.append(
-            Chart(
-                f"groups-{part // 2 + 1}",
-                " and ".join(names) + " of every group",
-                "; ".join(f"{r.label}: {', '.join(e[0].text for e in r.estimates)}" for r in rows)
-                + " per cent.",
-                partial(estimate_chart, rows, scales),
-                " and ".join(names) + ", by group; bars are intervals.",
-            )
-        )
-    return tuple(charts)
-
-
-def _estimate(entry: Mapping[str, Any] | None, result: Audit) -> Estimate:
-    kept = shown(entry, min_cell_of(result), "n") or {}
-    return Estimate(
-        scaled(kept.get("value")),
-        scaled(kept.get("low")),
-        scaled(kept.get("high")),
-        "blind",
-        rate_text({"value": kept.get("value")}),
-    )
+    blocks = group_rate_blocks(None, result, mark="blind")
+    return Section("people", "Groups and their rates", (group_table(result), *blocks))
 
 
 def _disparities(result: Audit) -> Section:
@@ -253,30 +206,3 @@ def _controls(result: Audit) -> tuple[Section, ...]:
         table = _disparity_table(control["disparities"], name)
         blocks.append(Fold(f"{name} ({n} rows)", (table,)))
     return (Section("controls", "Within levels of the control columns", tuple(blocks)),)
-
-
-def _scores(result: Audit) -> tuple[Section, ...]:
-    scores = result.get("scores")
-    if not scores:
-        return ()
-    min_cell = min_cell_of(result)
-    rows = []
-    for entry in scores.get("by_group") or ():
-        kept = shown(entry, min_cell, "n") or {}
-        rows.append(
-            (
-                metric_name(entry["metric"]),
-                str(entry["group"]),
-                safe_count(entry.get("n"), min_cell),
-                number(kept.get("value")),
-                interval(kept, digits=3, scale=1.0),
-            )
-        )
-    table = Table(
-        "Metrics of the scores, by group",
-        ("Measure", "Group", "Rows", "Value", "Interval"),
-        tuple(rows),
-        (),
-        (1,),
-    )
-    return (Section("scores", "Scores", (table,)),)

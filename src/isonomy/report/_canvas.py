@@ -76,7 +76,7 @@ def new_panel(figure: Figure, *, left: float, top: float, width: float, height: 
 def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     """Write ``text`` at data coordinates, never reading it as mathematics."""
     fixed: dict[str, Any] = {"parse_math": False, "clip_on": False, "va": "center_baseline"}
-    axes.text(x, y, text, **{"color": COLOURS["ink"], "fontsize": 12.5, **style, **fixed})
+    axes.text(x, y, text, **{"color": COLOURS["ink"], "fontsize": 13, **style, **fixed})
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from isonomy.report._answer import (
@@ -13,12 +12,11 @@ from isonomy.report._answer import (
     gap_interval,
     gap_of,
     gap_text,
-    noise_free,
 )
+from isonomy.report._calibration import scores_sections
 from isonomy.report._document import (
     Block,
     Bullets,
-    Chart,
     Fold,
     Notice,
     Page,
@@ -28,7 +26,8 @@ from isonomy.report._document import (
     Tiles,
     Tone,
 )
-from isonomy.report._numbers import UNDEFINED, confidence, count, number, p_value, per_cent, points
+from isonomy.report._group_rates import before_after_section
+from isonomy.report._numbers import UNDEFINED, confidence, count, number, p_value, points
 from isonomy.report._rates import gap_changes, gap_section, rates_section
 from isonomy.report._sections import (
     certificate_section,
@@ -39,18 +38,19 @@ from isonomy.report._sections import (
     rate_text,
     reproduce_section,
     safe_count,
-    scaled,
 )
+from isonomy.report._trade_off import trade_off_section, utility_of
 from isonomy.report._words import (
     GROUP_USE,
     GROUP_USE_SHORT,
     LEGAL_NOTICE,
     LEGAL_NOTICE_TITLE,
 )
-from isonomy.report.figures import ChartRow, Estimate, Mark, Scale, estimate_chart
+from isonomy.report.figures import Mark
 
 __all__ = ["comparison_page"]
 
+_UTILITIES = ("accuracy", "balanced_accuracy", "macro_f1")
 _ROLE_WORDS: dict[Tone, str] = {"before": " (before)", "after": " (after)", "plain": ""}
 
 
@@ -64,11 +64,13 @@ def comparison_page(result: Mapping[str, Any]) -> Page:
     missing = missing_section(result.get("not_computed") or (), audits)
     sections = (
         _answer(result, before, after, methods),
-        _methods_chart(methods, before, after),
+        trade_off_section(methods, before, after, lambda m: _role(m, before, after)),
         _group_use(methods, before, after),
         _people(result, after),
+        before_after_section(old_audit, after["audit"], mark=mark),
         gap_section(old_audit, after["audit"], mark=mark),
         rates_section(old_audit, after["audit"], mark=mark),
+        *scores_sections(after["audit"]),
         _methods_tables(methods, before, after),
         certificate_section(
             (after["label"], after.get("certificate")),
@@ -134,103 +136,6 @@ def _role(method: Method, before: Method | None, after: Method) -> Tone:
     if method is after:
         return "after"
     return "before" if method is before else "plain"
-
-
-def _methods_chart(methods: Sequence[Method], before: Method | None, after: Method) -> Section:
-    rows = [_method_row(m, _role(m, before, after)) for m in methods]
-    old = noise_free(gap_of(before)) if before else None
-    scales = [
-        Scale(
-            "Typical gap between groups (points)",
-            "smaller is more even treatment; dashed: before",
-            include=(0.0,),
-            bounds=(0.0, 100.0),
-            reference=scaled(old),
-        ),
-        Scale(
-            "Accuracy (%)",
-            "larger is more useful; dashed: before",
-            bounds=(0.0, 100.0),
-            reference=scaled(_utility(before).get("value")) if before else None,
-        ),
-    ]
-    described = "; ".join(
-        f"{m['label']}: gap {gap_text(gap_of(m))}, accuracy {rate_text(_utility(m))}"
-        for m in methods
-    )
-    drawn = {_mark(m, _role(m, before, after)) for m in methods}
-    marks = [(mark, text) for mark, text in _MARK_WORDS if mark in drawn]
-    chart = Chart(
-        "methods",
-        "Utility beside fairness, every method",
-        described + ".",
-        partial(estimate_chart, rows, scales),
-        f"Dots are estimates, bars are {confidence(after['audit'])} intervals. The gap is the "
-        "precision-weighted root mean square of the TPR gaps, corrected for the noise of finite "
-        "samples.",
-        tuple(marks),
-    )
-    return Section("methods", "Utility beside fairness", (chart,))
-
-
-_MARK_WORDS = (
-    ("before", "before"),
-    ("blind", "no group at prediction"),
-    ("given", "group given at prediction"),
-    ("inferred", "group inferred at prediction"),
-)
-
-
-def _mark(method: Method, role: Tone) -> Mark:
-    use = str(method.get("group_use"))
-    if role == "before":
-        return "before"
-    return cast(Mark, use) if use in {"given", "inferred"} else "blind"
-
-
-def _method_row(method: Method, role: Tone) -> ChartRow:
-    gap, utility = gap_of(method), _utility(method)
-    mark = _mark(method, role)
-    value = noise_free(gap)
-    use = {
-        "none": "group not used",
-        "blind": "blind at prediction",
-        "given": "group given at prediction",
-        "inferred": "group inferred at prediction",
-    }.get(str(method.get("group_use")), "")
-    tag = {"before": "BEFORE, ", "after": "AFTER, ", "plain": ""}[role]
-    low, high = scaled(gap.get("low")), scaled(gap.get("high"))
-    return ChartRow(
-        str(method["label"]),
-        tag + use,
-        (
-            (
-                Estimate(
-                    scaled(value),
-                    None if low is None else max(0.0, low),
-                    None if high is None else max(0.0, high),
-                    mark,
-                    gap_text(gap),
-                ),
-            ),
-            (
-                Estimate(
-                    scaled(utility.get("value")),
-                    scaled(utility.get("low")),
-                    scaled(utility.get("high")),
-                    mark,
-                    per_cent(utility.get("value")),
-                ),
-            ),
-        ),
-        is_bold=role == "before",
-        is_marked=role == "after",
-    )
-
-
-def _utility(method: Method | None, name: str = "accuracy") -> Mapping[str, Any]:
-    entry: Mapping[str, Any] = ((method or {}).get("utility") or {}).get(name) or {}
-    return entry
 
 
 def _group_use(methods: Sequence[Method], before: Method | None, after: Method) -> Section:
@@ -305,7 +210,7 @@ def _methods_tables(methods: Sequence[Method], before: Method | None, after: Met
         tuple(
             (
                 str(m["label"]),
-                *(rate_text(_utility(m, k)) for k in ("accuracy", "balanced_accuracy", "macro_f1")),
+                *(rate_text(utility_of(m, name)) for name in _UTILITIES),
                 number(m.get("seconds"), 1),
             )
             for m in methods

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from isonomy._validation import check_choice
 from isonomy.errors import InvalidInputError
-from isonomy.report._audit_page import group_rate_charts
+from isonomy.report._calibration import calibration_charts
 from isonomy.report._document import Block, Chart, Fold
+from isonomy.report._group_rates import group_rate_charts
 from isonomy.report._rates import gap_section, rates_section
 from isonomy.report._results import as_plain, check_result
 from isonomy.report._words import clean_result
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlotKind", "plot_audit"]
 
-PlotKind = Literal["class_gaps", "rates", "groups"]
+PlotKind = Literal["class_gaps", "rates", "groups", "calibration"]
 
 
 def plot_audit(result: Mapping[str, Any], kind: PlotKind = "class_gaps") -> Figure:
@@ -28,9 +29,9 @@ def plot_audit(result: Mapping[str, Any], kind: PlotKind = "class_gaps") -> Figu
     ----------
     result : dict
         What ``AuditResult.to_dict()`` returned.
-    kind : {"class_gaps", "rates", "groups"}
+    kind : {"class_gaps", "rates", "groups", "calibration"}
         The TPR gap of every class (of the first group that is not the reference), the
-        rates of the first group, or accuracy by group.
+        rates of the first group, accuracy by group, or how often scores came true.
 
     Returns
     -------
@@ -42,19 +43,21 @@ def plot_audit(result: Mapping[str, Any], kind: PlotKind = "class_gaps") -> Figu
     MissingExtraError
         If Matplotlib is not installed.
     InvalidInputError
-        If ``kind`` is unknown, or the audit holds too few rows for such a chart.
+        If ``kind`` is unknown, or the audit holds too few rows (or no scores) for it.
     """
-    check_choice("kind", kind, ("class_gaps", "rates", "groups"), where="plot_audit")
+    check_choice("kind", kind, get_args(PlotKind), where="plot_audit")
     audit = clean_result(as_plain(check_result(result)))
     if kind == "groups":
-        charts: Sequence[Chart] = group_rate_charts(audit)
+        charts: Sequence[Chart] = group_rate_charts(None, audit)
+    elif kind == "calibration":
+        charts = calibration_charts(audit)
     else:
         section = gap_section if kind == "class_gaps" else rates_section
         charts = list(_charts(section(None, audit, mark="blind").blocks))
     if not charts:
         raise InvalidInputError(
             f"`result` passed to `plot_audit` must hold enough rows for the chart {kind!r}, but "
-            "all its numbers are undefined or withheld; see its `not_computed`."
+            "all its numbers are undefined, withheld or were not asked for; see its `not_computed`."
         )
     return charts[0].draw("wide")
 

@@ -1,28 +1,23 @@
-"""``render``: a result in one of the built-in formats."""
+"""``render``: a result in any registered format, built in or a plugin's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
+from isonomy import plugins
 from isonomy._validation import check_choice
-from isonomy.report._card import render_card
-from isonomy.report._formats import render_html, render_json, render_markdown
+from isonomy.errors import PluginError
 
-__all__ = ["FORMATS", "ReportFormat", "render"]
+__all__ = ["FORMATS", "render"]
 
-ReportFormat = Literal["html", "markdown", "json", "card"]
+FORMATS = ("html", "markdown", "json", "card")
+"""The built-in formats; ``pyproject.toml`` registers their functions as plugins."""
 
-FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "html": render_html,
-    "markdown": render_markdown,
-    "json": render_json,
-    "card": render_card,
-}
-"""The built-in formats; ``pyproject.toml`` registers the same functions as plugins."""
+_DRAWS = "figure"  # registered beside the formats, but it returns a figure and no text
 
 
-def render(result: Mapping[str, Any], format: ReportFormat = "html") -> str:
+def render(result: Mapping[str, Any], format: str = "html") -> str:
     """Return the report of a result.
 
     Parameters
@@ -30,21 +25,25 @@ def render(result: Mapping[str, Any], format: ReportFormat = "html") -> str:
     result : dict
         What ``AuditResult.to_dict()`` or ``compare_methods`` returned, or
         :func:`load_result` read; kind "audit" or "comparison".
-    format : {"html", "markdown", "json", "card"}
+    format : str
         "html" is one self-contained file: no script, no request, figures inline; it needs
         the extra ``report``. "markdown" holds the same words and tables. "json" is the
-        result itself. "card" is the Markdown with the head that model hubs read.
+        result itself. "card" is the Markdown with the head that model hubs read. Any other
+        name is that of a plugin of kind ``report_formats`` (:mod:`isonomy.plugins`).
 
     Returns
     -------
     str
         The same result gives the same text. Cells under the result's ``min_cell`` rows
-        are not shown, even if the result holds them.
+        are not shown, even if the result holds them. Both hold for the built-in formats;
+        a plugin answers for its own.
 
     Raises
     ------
     InvalidInputError
-        If ``format`` is none of these.
+        If no format of that name is registered.
+    PluginError
+        If a plugin cannot be loaded or returns something other than text.
     MissingExtraError
         If the extra ``report`` is needed and not installed.
     ArtefactError
@@ -57,5 +56,12 @@ def render(result: Mapping[str, Any], format: ReportFormat = "html") -> str:
         ...
     isonomy.errors.ArtefactKindError: `result` passed to `render` must be of kind ...
     """
-    check_choice("format", format, tuple(FORMATS), where="render")
-    return FORMATS[format](result)
+    known = [name for name in plugins.names("report_formats") if name != _DRAWS]
+    check_choice("format", format, tuple(known), where="render")
+    text = plugins.get("report_formats", format)(result)
+    if not isinstance(text, str):
+        raise PluginError(
+            f"The report format {format!r} must return text, got {type(text).__name__}. "
+            "Update the distribution that registers it."
+        )
+    return text

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from isonomy.errors import InvalidInputError
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ChartRow", "Estimate", "Mark", "Scale", "estimate_chart"]
+__all__ = [
+    "SMALL",
+    "ChartRow",
+    "Estimate",
+    "Mark",
+    "Scale",
+    "axis_limits",
+    "axis_ticks",
+    "draw_marker",
+    "estimate_chart",
+]
 
 Mark = Literal["before", "none", "blind", "given", "inferred"]
 
 _MARKERS = {"before": "o", "none": "o", "blind": "o", "given": "D", "inferred": "s"}
-_TOP = 58.0
-_TOP_WITHOUT_HINT = 44.0
+SMALL = 12.5
+"""The smallest type: charts are shown at their own size or larger, so 12 pixels at least."""
+
+_HEAD, _LINE = 29.0, 17.0
+_QUIET: dict[str, Any] = {"fontsize": SMALL, "color": COLOURS["muted"]}
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ def estimate_chart(
     scales : sequence of Scale
         Side by side when wide, one below the other when narrow.
     width : {"wide", "narrow"}
-        1000 or 380 pixels.
+        960 or 300 pixels.
 
     Returns
     -------
@@ -102,10 +116,11 @@ def estimate_chart(
 
 def _wide(rows: Sequence[ChartRow], scales: Sequence[Scale]) -> Figure:
     has_remarks = any(row.remark for row in rows)
-    row_height, full, value_width = 42.0 if has_remarks else 27.0, 1000.0, 92.0
+    row_height, full, value_width = 42.0 if has_remarks else 27.0, 960.0, 84.0
     label_width = 268.0 if has_remarks else _label_width(rows)
     has_values = any(e.text for row in rows for es in row.estimates for e in es)
-    height, top = row_height * len(rows), _top_of(scales)
+    share = (full - label_width) / len(scales)
+    height, top = row_height * len(rows), _top_of(scales, share - 12)
     figure = new_figure(full, top + height + 34)
     back = _new_rows(figure, 0, top, full, height, len(rows))
     back.set_xlim(0, full)
@@ -119,19 +134,27 @@ def _wide(rows: Sequence[ChartRow], scales: Sequence[Scale]) -> Figure:
         write(back, 14, y, shorten(row.label, 34), fontweight=weight)
         if row.remark:
             note = shorten(row.remark, 42)
-            write(back, 14, y + 17 / row_height, note, fontsize=11, color=COLOURS["muted"])
-    share = (full - label_width) / len(scales)
+            write(back, 14, y + 17 / row_height, note, fontsize=SMALL, color=COLOURS["muted"])
     for j, scale in enumerate(scales):
         left, span = label_width + j * share, share - (value_width if has_values else 30)
         panel = _new_rows(figure, left, top, span, height, len(rows))
-        _draw_scale(panel, scale, [row.estimates[j] for row in rows], row_height, span)
+        _draw_scale(panel, scale, [row.estimates[j] for row in rows], row_height, span, share - 12)
         for i, row in enumerate(rows):
             _write_value(panel, i, row.estimates[j], bold=row.is_marked or row.is_bold)
     return figure
 
 
-def _top_of(scales: Sequence[Scale]) -> float:
-    return _TOP if any(scale.hint for scale in scales) else _TOP_WITHOUT_HINT
+def _head_lines(scale: Scale, room: float) -> list[tuple[str, bool]]:
+    """Return the lines above an axis, as many as ``room`` pixels ask for: title, then hint."""
+    title = wrap(scale.title, max(12, int(room / 8.2)))[:2]
+    hint = wrap(scale.hint, max(12, int(room / 6.9)))[:2]
+    return [(line, True) for line in title] + [(line, False) for line in hint]
+
+
+def _top_of(scales: Sequence[Scale], room: float) -> float:
+    """Return the pixels above the rows that the largest head takes, ticks included."""
+    most = max(len(_head_lines(scale, room)) for scale in scales)
+    return _HEAD + _LINE * (most - 1) + 14
 
 
 def _label_width(rows: Sequence[ChartRow]) -> float:
@@ -140,9 +163,10 @@ def _label_width(rows: Sequence[ChartRow]) -> float:
 
 
 def _narrow(rows: Sequence[ChartRow], scales: Sequence[Scale]) -> Figure:
-    row_height, full, margin = 40.0, 380.0, 12.0
+    crowded = any(len(estimates) > 1 for row in rows for estimates in row.estimates)
+    row_height, full, margin = 48.0 if crowded else 42.0, 300.0, 8.0
     height = row_height * len(rows)
-    space = _top_of(scales)
+    space = _top_of(scales, full - margin)
     block = space + height + 44
     figure = new_figure(full, block * len(scales))
     for j, scale in enumerate(scales):
@@ -153,13 +177,15 @@ def _narrow(rows: Sequence[ChartRow], scales: Sequence[Scale]) -> Figure:
             if row.is_marked:
                 _band(back, i)
             weight = "bold" if row.is_bold or row.is_marked else "normal"
-            write(back, margin, i - 0.27, shorten(row.label, 34), fontweight=weight)
             values = [e.text for e in row.estimates[j] if e.text]
+            label = shorten(row.label, 22 if values else 34)
+            write(back, margin, i - 0.27, label, fontweight=weight)
             if values:
                 write(back, full - margin, i - 0.27, values[-1], ha="right", fontweight=weight)
         panel = _new_rows(figure, margin, top, full - 2 * margin, height, len(rows))
         estimates = [row.estimates[j] for row in rows]
-        _draw_scale(panel, scale, estimates, row_height, full - 2 * margin, below_label=True)
+        room = full - margin
+        _draw_scale(panel, scale, estimates, row_height, full - 2 * margin, room, below_label=True)
     return figure
 
 
@@ -190,22 +216,21 @@ def _draw_scale(
     rows: Sequence[tuple[Estimate, ...]],
     row_height: float,
     span: float,
+    room: float,
     *,
     below_label: bool = False,
 ) -> None:
-    low, high = _limits(scale, rows)
+    low, high = axis_limits(scale, rows)
     axes.set_xlim(low, high)
     last = len(rows) - 0.5
     shift = 0.2 if below_label else 0.0
-    for tick in _ticks(low, high, span):
+    for tick, text in axis_ticks(low, high, span, signed=scale.is_signed):
         _vertical(axes, tick, len(rows), below_label, color=COLOURS["grid"], linewidth=1, zorder=1)
         for y, offset in ((-0.5, -10 / row_height), (last, 13 / row_height)):
-            text = _tick_text(tick, signed=scale.is_signed)
-            write(axes, tick, y + offset, text, ha="center", fontsize=11, color=COLOURS["muted"])
-    above = 46 if scale.hint else 32
-    write(axes, low, -0.5 - above / row_height, scale.title, fontweight="bold", fontsize=13)
-    if scale.hint:
-        write(axes, low, -0.5 - 29 / row_height, scale.hint, fontsize=11, color=COLOURS["muted"])
+            write(axes, tick, y + offset, text, ha="center", fontsize=SMALL, color=COLOURS["muted"])
+    for k, (line, is_title) in enumerate(reversed(_head_lines(scale, room))):
+        style: dict[str, Any] = {"fontweight": "bold"} if is_title else _QUIET
+        write(axes, low, -0.5 - (_HEAD + _LINE * k) / row_height, line, **style)
     if scale.reference is not None and low <= scale.reference <= high:
         dashes = {"linestyle": (0, (4, 3)), "linewidth": 1.2, "zorder": 2}
         _vertical(axes, scale.reference, len(rows), below_label, color=COLOURS["before"], **dashes)
@@ -236,22 +261,29 @@ def _draw_estimate(axes: Axes, y: float, estimate: Estimate) -> None:
         axes.plot(ends, [y, y], color=colour, linewidth=width, zorder=3, alpha=0.75)
     if is_number(estimate.value):
         assert estimate.value is not None
-        axes.plot(
-            [min(max(estimate.value, left), right)],
-            [y],
-            linestyle="none",
-            marker=_MARKERS[estimate.mark],
-            markersize=6.5 if estimate.mark in {"given", "inferred"} else 7.5,
-            markerfacecolor=COLOURS["paper"] if is_before else colour,
-            markeredgecolor=colour,
-            markeredgewidth=1.8,
-            clip_on=False,
-            zorder=4,
-        )
+        draw_marker(axes, min(max(estimate.value, left), right), y, estimate.mark)
 
 
-def _limits(scale: Scale, rows: Sequence[tuple[Estimate, ...]]) -> tuple[float, float]:
-    """Return the ends of the axis: all values, most of every interval, a small margin."""
+def draw_marker(axes: Axes, x: float, y: float, mark: Mark, *, larger: bool = False) -> None:
+    """Draw the marker of one way to use groups; its shape tells it without its colour."""
+    colour = COLOURS["blind" if mark == "none" else mark]
+    size = 6.5 if mark in {"given", "inferred"} else 7.5
+    axes.plot(
+        [x],
+        [y],
+        linestyle="none",
+        marker=_MARKERS[mark],
+        markersize=size + 3 if larger else size,
+        markerfacecolor=COLOURS["paper"] if mark == "before" else colour,
+        markeredgecolor=colour,
+        markeredgewidth=1.8,
+        clip_on=False,
+        zorder=4,
+    )
+
+
+def axis_limits(scale: Scale, rows: Sequence[tuple[Estimate, ...]]) -> tuple[float, float]:
+    """Return the ends of an axis: all values and intervals within bounds, a small margin."""
     numbers = list(scale.include)
     for estimates in rows:
         for e in estimates:
@@ -267,12 +299,16 @@ def _limits(scale: Scale, rows: Sequence[tuple[Estimate, ...]]) -> tuple[float, 
     )
 
 
-def _ticks(low: float, high: float, span: float) -> list[float]:
+def axis_ticks(
+    low: float, high: float, span: float, *, signed: bool = False
+) -> list[tuple[float, str]]:
+    """Return round numbers between two ends, as many as ``span`` pixels hold, with texts."""
     from matplotlib.ticker import MaxNLocator
 
     locator = MaxNLocator(nbins=max(3, min(7, int(span // 62))), steps=[1, 2, 2.5, 5, 10])
     slack = 1e-9 * (high - low)
-    return [float(t) for t in locator.tick_values(low, high) if low - slack <= t <= high + slack]
+    values = [float(t) for t in locator.tick_values(low, high)]
+    return [(t, _tick_text(t, signed=signed)) for t in values if low - slack <= t <= high + slack]
 
 
 def _tick_text(value: float, *, signed: bool) -> str:

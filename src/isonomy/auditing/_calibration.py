@@ -1,0 +1,99 @@
+"""Reliability of the scores of every group, bin by bin, small bins withheld."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonomy.auditing._rates import withheld_reason
+from isonomy.auditing._score_bootstrap import N_BINS, top_score
+from isonomy.auditing._small_groups import hidden_cells
+from isonomy.metrics._counts import LabelledRows
+from isonomy.metrics.intervals import wilson_interval
+
+__all__ = ["calibration_curve"]
+
+Floats = NDArray[np.float64]
+
+
+def calibration_curve(
+    rows: LabelledRows, score: Floats, *, min_cell: int, confidence: float
+) -> dict[str, Any] | None:
+    """Return how often scores of every size came true in every group; None for non-scores.
+
+    Parameters
+    ----------
+    rows : LabelledRows
+    score : (n_rows,) or (n_rows, n_classes)
+        Probabilities. With several classes it is the largest one that is judged, against
+        whether its class is the true one: one curve a group, whatever the number of classes.
+    min_cell : int
+        Bins of fewer rows are withheld and, while the withheld bins of a group hold fewer
+        rows than this together, its next smallest: the group's size would give them away.
+    confidence : float
+        Of the Wilson intervals, on Kish's effective sizes.
+
+    Returns
+    -------
+    dict or None
+        ``{"of": class or null, "n_bins", "bins": [{"group", "low_edge", "high_edge",
+        "mean_score", "value", "low", "high", "n", "reason"}]}``; bins without rows are left
+        out. There is no curve over everyone: less the shown groups it would be the curve of
+        the withheld bins.
+    """
+    if score.min() < 0 or score.max() > 1:
+        return None
+    top, hit = top_score(rows.true, score)
+    weight = np.ones(len(top)) if rows.weight is None else rows.weight
+    code = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
+    shape = (N_BINS, len(rows.groups))
+    cell = code * shape[1] + rows.group
+
+    def total(values: Floats | None) -> Floats:
+        sums = np.bincount(cell, values, minlength=N_BINS * shape[1]).astype(np.float64)
+        return sums.reshape(shape)
+
+    n, w = total(None).astype(np.intp), total(weight)
+    hidden = hidden_cells(n, min_cell) | _bares_a_class(rows, score, min_cell)
+    held = np.where(w > 0, w, 1.0)
+    value = total(weight * hit) / held
+    mean = total(weight * top) / held
+    low, high = wilson_interval(
+        value, np.maximum(w**2 / _positive(total(weight**2)), 1), confidence
+    )
+    bins = []
+    for a, b in zip(*np.nonzero(n.T), strict=True):
+        shown = not hidden[b, a]
+        bins.append(
+            {
+                "group": str(rows.groups[a]),
+                "low_edge": b / N_BINS,
+                "high_edge": (b + 1) / N_BINS,
+                "mean_score": float(mean[b, a]) if shown else None,
+                "value": float(value[b, a]) if shown else None,
+                "low": float(low[b, a]) if shown else None,
+                "high": float(high[b, a]) if shown else None,
+                "n": int(n[b, a]) if shown else None,
+                "reason": None if shown else withheld_reason(min_cell),
+            }
+        )
+    of = str(rows.classes[1]) if score.ndim == 1 else None
+    return {"of": of, "n_bins": N_BINS, "bins": bins}
+
+
+def _bares_a_class(rows: LabelledRows, score: Floats, min_cell: int) -> NDArray[np.bool_]:
+    """Return the groups, ``(n_groups,)``, whose curve would add up to a withheld cell."""
+    if score.ndim == 2:
+        return np.zeros(len(rows.groups), dtype=bool)
+    sizes = np.stack(
+        [np.bincount(rows.group[rows.true == y], minlength=len(rows.groups)) for y in (0, 1)]
+    )
+    few: NDArray[np.bool_] = (sizes > 0) & (sizes < min_cell)
+    bare: NDArray[np.bool_] = np.logical_or(few[0], few[1])
+    return bare
+
+
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, 1.0)
