@@ -9,15 +9,26 @@ def softmax_row(row):
     return [p / sum(powers) for p in powers]
 
 
-def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature):
-    """Mean log-loss plus penalty times the TPR spreads beyond chance, row by row."""
+def shift(offsets, group, guess, k):
+    """What is added to class k of one row: its group's offset, or the guessed mean of them."""
+    if guess is None:
+        return offsets[group][k]
+    return sum(p * offsets[a][k] for a, p in enumerate(guess[k]))
+
+
+def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature, guesses=None):
+    """Mean log-loss plus penalty times the TPR spreads beyond chance, row by row.
+
+    ``guesses[i][k][a]`` is P(group a | row i, class k), where the decision has no groups.
+    """
     n, n_classes, n_groups = len(y), len(scores[0]), len(offsets)
     loss = 0.0
     hits, decided = {}, {}
     for i in range(n):
         first_best = scores[i].index(max(scores[i])) == y[i]
         decided.setdefault((y[i], groups[i]), []).append(first_best)
-        shifted = [scores[i][k] + offsets[groups[i]][k] for k in range(n_classes)]
+        guess = None if guesses is None else guesses[i]
+        shifted = [scores[i][k] + shift(offsets, groups[i], guess, k) for k in range(n_classes)]
         loss -= math.log(softmax_row(shifted)[y[i]]) / n
         smooth = softmax_row([v / temperature for v in shifted])
         hits.setdefault((y[i], groups[i]), []).append(smooth[y[i]])

@@ -60,7 +60,7 @@ def test_a_cell_with_fewer_rows_than_features(rows):
     few = np.r_[np.flatnonzero(group == "a"), np.flatnonzero((group == "b") & (y == 0))[:2],
                 np.flatnonzero((group == "b") & (y == 1))[:2]]  # fmt: skip
     with pytest.raises(errors.SingularCovarianceError, match=r"2 degrees of freedom for 4 feat"):
-        IdealSteerer(groups="given", shrinkage=None).fit(
+        IdealSteerer(groups="given", subspace="full", shrinkage=None).fit(
             X[few], y[few], sensitive_features=group[few]
         )
     shrunk = IdealSteerer(groups="given").fit(X[few], y[few], sensitive_features=group[few])

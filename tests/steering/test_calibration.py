@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from isonomy import errors
 from isonomy.steering import GapCalibrator
+from isonomy.steering._membership import KnownGroups
 from isonomy.steering._offsets import OffsetProblem, _Packed, solve_offsets
 from isonomy.steering._rate_terms import rate_terms
 from reference import offsets as oracle
@@ -38,7 +39,7 @@ def problem_of(scores, y, groups, shrinkage=10.0, criterion="equal_opportunity",
         shrinkage=shrinkage,
         positive=positive,
     )
-    return OffsetProblem(scores, y, groups, weight, n_groups, terms)
+    return OffsetProblem(scores, y, groups, weight, n_groups, terms, KnownGroups(groups, n_groups))
 
 
 def worst_gap(predicted, y, groups):

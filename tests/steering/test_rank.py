@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from isonomy.metrics import rms_tpr_gap
-from isonomy.steering._rank import CodedRows, _mean_square_gap, candidate_ranks, choose_rank
+from isonomy.steering._held_out import CodedRows, mean_square_gap
+from isonomy.steering._rank import candidate_ranks, choose_rank
 
 
 def judged(seed=0, n=400, n_classes=3, gap=0.2):
@@ -26,13 +27,13 @@ def test_the_gap_is_the_metric_corrected_for_noise(seed):
         corrected=True,
         weighting="precision",
     )
-    found, error = _mean_square_gap(hits, rows)
+    found, error = mean_square_gap(hits, rows)
     assert found == pytest.approx(np.sign(root) * root**2)
     assert error > 0
 
 
 def test_the_standard_error_is_that_of_a_gap_of_zero():
-    found = [_mean_square_gap(*reversed(judged(seed, gap=0.0))) for seed in range(400)]
+    found = [mean_square_gap(*reversed(judged(seed, gap=0.0))) for seed in range(400)]
     gaps, errors = np.array(found).T
     # 400 draws: their mean is within 4 errors of 0, their spread within a quarter of the formula
     assert abs(gaps.mean()) < 4 * gaps.std() / 20

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 
 from isonomy.ideal._cells import Array, center
+from isonomy.ideal._polar import orthogonal_factor
 
 __all__ = ["best_affine_map", "class_coordinates", "singular_gains"]
 
@@ -16,6 +17,8 @@ def best_affine_map(
     target_means: Array,
     target_cov: Array,
     weights: Array,
+    *,
+    least_movement: bool = True,
 ) -> tuple[Array, Array]:
     """Return the affine map that carries the source cells nearest to the target cells.
 
@@ -27,6 +30,9 @@ def best_affine_map(
         Sigma and S, each shared by the classes.
     weights : (K,)
         Positive weights q_y; only their ratios matter.
+    least_movement : bool
+        False where only the image of the source cells is wanted: it is the same for every
+        R below, and R is left at what costs least.
 
     Returns
     -------
@@ -57,10 +63,13 @@ def best_affine_map(
     b = solve_triangular(lower_s, (root * target).T, lower=True)
     u_full, h, w_full = _aligned_bases(a, b)
     rank = len(h)
-    pull = lower_s.T @ lower_g
-    left, _, right = np.linalg.svd(w_full[:, rank:].T @ pull @ u_full[:, rank:])
+    u, w = u_full[:, rank:], w_full[:, rank:]
     middle = (w_full[:, :rank] * singular_gains(h)) @ u_full[:, :rank].T
-    middle += w_full[:, rank:] @ (left @ right) @ u_full[:, rank:].T
+    if least_movement or rank < min(len(q) - 1, len(u_full)):
+        # of less than full rank the class directions themselves can be turned
+        middle += w @ orthogonal_factor(w.T @ (lower_s.T @ lower_g) @ u) @ u.T
+    else:
+        middle += w @ u.T
     matrix = lower_s @ solve_triangular(lower_g, middle.T, lower=True, trans="T").T
     return matrix, target_middle - matrix @ source_middle
 

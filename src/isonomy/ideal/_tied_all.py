@@ -228,20 +228,22 @@ def solve_all_tied(
     for a in range(n_groups):
         own, q = cells.means[:, a], weights[:, a]
         if direction == "information":
-            matrix, offset = best_affine_map(canonical, eye, own, covs[a], q)
+            matrix, offset = best_affine_map(canonical, eye, own, covs[a], q, least_movement=False)
         else:
-            there, shift = best_affine_map(own, covs[a], canonical, eye, q)
+            there, shift = best_affine_map(own, covs[a], canonical, eye, q, least_movement=False)
             matrix = np.asarray(np.linalg.inv(there), dtype=np.float64)
             offset = -matrix @ shift
         means[:, a], covariances[:, a] = push_cells(matrix, offset, canonical, eye[None])
     matrices, offsets = np.empty((n_groups, d, d)), np.empty((n_groups, d))
     goal = means[:, reference], covariances[0, reference]
+    matrices[reference], offsets[reference] = eye, 0.0
     for a in range(n_groups):
+        if a == reference:
+            continue
         # an exact image exists: the map of 3.3 finds it, and moves rows least besides
         matrices[a], offsets[a] = best_affine_map(
             means[:, a], covariances[0, a], *goal, weights[:, a]
         )
-    matrices[reference], offsets[reference] = eye, 0.0
     return Solved(
         means,
         covariances,

@@ -68,6 +68,8 @@ class Certificate:
         Of the search for the nearest ideal distribution.
     drift : dict or None
         For new rows: rows by cell, divergence from the fitted cells, which moved.
+    inferred_groups : dict or None
+        Where groups are inferred at deployment: how well, on held-out rows.
     """
 
     sentences: tuple[str, ...]
@@ -89,6 +91,7 @@ class Certificate:
     global_optimum: bool | None = None
     converged: bool | None = None
     drift: dict[str, Any] | None = None
+    inferred_groups: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -131,6 +134,7 @@ class Certificate:
             "global_optimum": self.global_optimum,
             "converged": self.converged,
             "drift": self.drift,
+            "inferred_groups": self.inferred_groups,
         }
 
     @classmethod

@@ -17,7 +17,15 @@ from isonomy.ideal import IdealSolution, nearest_ideal
 from isonomy.steering._coordinates import Coordinates, Subspace
 from isonomy.steering._small_cells import cell_means, cell_variances
 
-__all__ = ["GivenFit", "GivenSettings", "fit_given", "fitted_joint", "solve_given"]
+__all__ = [
+    "GivenFit",
+    "GivenSettings",
+    "check_degrees",
+    "fit_given",
+    "fitted_joint",
+    "in_features",
+    "solve_given",
+]
 
 Floats = NDArray[np.float64]
 
@@ -41,20 +49,19 @@ class GivenSettings:
 class GivenFit:
     """Maps of the rows of every group in X's own coordinates, with the solution behind.
 
-    ``coordinates`` is None where the solution speaks of the features themselves.
+    The solution speaks in ``coordinates``; `in_features` states it in the features where
+    these can be had back from them.
     """
 
     maps: dict[Hashable, AffineMap]
     solution: IdealSolution
-    coordinates: Coordinates | None
+    coordinates: Coordinates
 
 
 def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> GivenFit:
     """Solve from moments alone, and lift the maps to X's own coordinates."""
     solution, coordinates = solve_given(moments, settings, where=where)
     maps = {group: coordinates.lift(inner) for group, inner in solution.maps.items()}
-    if coordinates.is_full:
-        return GivenFit(maps, in_features(solution, coordinates), None)
     return GivenFit(maps, solution, coordinates)
 
 
@@ -150,22 +157,34 @@ def _cell_covariances(
 
 def _shrunk(covariance: Floats, n: int, shrinkage: Any, name: Any, where: str) -> Floats:
     if shrinkage is None:
-        if n < len(covariance):
-            raise SingularCovarianceError(
-                f"`{where}` cannot estimate the covariance of {name!r}: {n} degrees of freedom "
-                f'for {len(covariance)} features. Set `shrinkage="oas"`, '
-                '`covariance="tied"` or `"diagonal"`, or reduce the features.'
-            )
+        _check_degrees(n, len(covariance), name, where)
         return covariance
     # The coordinates are white: shrink toward their identity, whatever the rotation.
     shrunk: Floats = shrink(covariance, max(n, 1), shrinkage, scale=np.ones(len(covariance)))
     return shrunk
 
 
+def check_degrees(moments: CellMoments, n_dimensions: int, shrinkage: Any, *, where: str) -> None:
+    """Raise where a group has too few rows for a tied covariance without shrinkage."""
+    if shrinkage is None:
+        spare = moments.n_rows.sum(axis=0) - len(moments.classes)
+        for n, group in zip(spare, moments.groups, strict=True):
+            _check_degrees(int(n), n_dimensions, group, where)
+
+
+def _check_degrees(n: int, n_dimensions: int, name: Any, where: str) -> None:
+    if n < n_dimensions:
+        raise SingularCovarianceError(
+            f"`{where}` cannot estimate the covariance of {name!r}: {n} degrees of freedom "
+            f'for {n_dimensions} features. Set `shrinkage="oas"`, '
+            '`covariance="tied"` or `"diagonal"`, or reduce the features.'
+        )
+
+
 def in_features(solution: IdealSolution, coordinates: Coordinates) -> IdealSolution:
     """Express a solution in X's own coordinates; KL and the rest do not change."""
     out = AffineMap(coordinates.back, coordinates.centre)
-    into = out.inverse()
+    into = AffineMap(coordinates.ahead.T, -coordinates.centre @ coordinates.ahead)
     ideal = push_joint(solution.distribution, out)
     reference = ideal.groups.index(solution.reference)
     return replace(

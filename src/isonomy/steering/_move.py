@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
-from isonomy.steering._probe import mixed_rows, posterior
+from isonomy.steering._probe import group_weights, mixed_rows
 from isonomy.steering._working_scale import from_working_scale, to_working_scale
 
-__all__ = ["in_solution_coordinates", "move_rows"]
+__all__ = ["in_solution_coordinates", "move_by_weights", "move_rows", "posterior_of"]
 
 
 def move_rows(
@@ -27,11 +27,57 @@ def move_rows(
     if steerer.groups == "blind":
         moved = maps[0].apply(work)
     elif codes is None:
-        weights = _inferred(steerer, work, where=where)
-        moved = mixed_rows((m.apply(work) for m in maps), weights)
+        posterior = posterior_of(steerer, values, where=where)
+        weights = group_weights(posterior, steerer.inference, steerer.gate_threshold)
+        return _moved_by_weights(values, work, weights, maps, steerer.family)
     else:
         return _moved_by_group(values, work, codes, maps, steerer.family)
     return from_working_scale(moved, steerer.family)
+
+
+def move_by_weights(
+    steerer: Any, values: NDArray[Any], weights: NDArray[np.float64], *, where: str
+) -> NDArray[Any]:
+    """Return the rows under ``weights`` (n_samples, n_groups) of the groups' maps."""
+    maps = [steerer.maps_[g] for g in steerer.groups_]
+    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
+    return _moved_by_weights(values, work, weights, maps, steerer.family)
+
+
+def posterior_of(steerer: Any, values: NDArray[Any], *, where: str) -> NDArray[np.float64]:
+    """Return P(group | row) of a fitted steerer's probe, ``(n_samples, n_groups)``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the steerer has no probe: it was saved without.
+    """
+    if steerer._probe is None:
+        raise InvalidInputError(
+            f"`{where}` needs the probe that infers groups, and this steerer was saved without "
+            "it. Install skops, then save and load the fitted steerer again."
+        )
+    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
+    found: NDArray[np.float64] = steerer._probe.posterior(work, where=where)
+    return found
+
+
+def _moved_by_weights(
+    values: NDArray[Any],
+    work: NDArray[Any],
+    weights: NDArray[np.float64],
+    maps: Sequence[AffineMap],
+    family: str,
+) -> NDArray[Any]:
+    """Move sure rows (weight 1) as if their group were given, the others by the mean."""
+    sure = weights.max(axis=1) == 1.0
+    codes = np.where(sure, weights.argmax(axis=1), -1)
+    moved = _moved_by_group(values, work, codes, maps, family)
+    doubt = np.flatnonzero(~sure)
+    if len(doubt):
+        mean = mixed_rows((m.apply(work[doubt]) for m in maps), weights[doubt])
+        moved[doubt] = from_working_scale(mean, family)
+    return moved
 
 
 def _moved_by_group(
@@ -47,15 +93,6 @@ def _moved_by_group(
         if not group_map.is_identity:
             moved[rows] = from_working_scale(group_map.apply(work[rows]), family)
     return moved
-
-
-def _inferred(steerer: Any, work: NDArray[Any], *, where: str) -> NDArray[Any]:
-    if steerer.probe_ is None:
-        raise InvalidInputError(
-            f"`{where}` needs the probe that infers groups, and this steerer was saved without "
-            "it. Install skops, then save and load the fitted steerer again."
-        )
-    return posterior(steerer.probe_, work, len(steerer.groups_), hard=steerer.inference == "hard")
 
 
 def in_solution_coordinates(

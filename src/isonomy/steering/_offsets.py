@@ -1,8 +1,9 @@
 """Per-group class offsets: least loss of log-likelihood under a penalty on rate gaps.
 
 The decision for a row of group ``a`` with class scores ``s`` is the argmax of
-``s + b_a``. Rates are smoothed by a softmax at a falling temperature, so that
-the objective has a gradient; ties of the argmax go to the first class.
+``s + b_a``; where the group is only guessed, of ``s_k + sum_a P(a | row, k) b_ak``. Rates
+are smoothed by a softmax at a falling temperature, so that the objective has a gradient;
+ties of the argmax go to the first class.
 
 A spread of rates up to what sampling alone would show is not penalised: pressing the
 training rows' gaps below their own noise fits that noise and costs accuracy.
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+
+from isonomy.steering._membership import Membership
 
 __all__ = ["OffsetFit", "OffsetProblem", "RateTerm", "solve_offsets"]
 
@@ -41,7 +44,11 @@ class RateTerm:
 
 @dataclass(frozen=True)
 class OffsetProblem:
-    """Scores (n, K), labels, groups, row weights and the rates to be made equal."""
+    """Scores (n, K), labels, groups, row weights and the rates to be made equal.
+
+    ``groups`` are the true ones, whose rates are compared; ``membership`` is what the
+    decision knows of them.
+    """
 
     scores: Floats
     y: NDArray[np.intp]
@@ -49,16 +56,18 @@ class OffsetProblem:
     weight: Floats
     n_groups: int
     terms: Sequence[RateTerm]
+    membership: Membership
 
 
 @dataclass(frozen=True)
 class OffsetFit:
-    """Offsets (n_groups, n_classes) with what the solver says of them."""
+    """Offsets (n_groups, n_classes), what the solver says of them, and the penalty reached."""
 
     offsets: Floats
     converged: bool
     n_iter: int
     objective: float
+    penalty: float
 
 
 def solve_offsets(
@@ -67,12 +76,40 @@ def solve_offsets(
     penalty: float,
     temperatures: Sequence[float],
     max_iter: int,
+    accuracy_tolerance: float | None = None,
 ) -> OffsetFit:
-    """Minimise loss plus penalty by L-BFGS, each temperature started from the last."""
-    n_classes = problem.scores.shape[1]
+    """Minimise loss plus penalty by L-BFGS, each temperature started from the last.
+
+    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` in steps of 2, each
+    started from the one before, and stays at the last step whose decisions lose at most
+    that much weighted accuracy against those without offsets.
+    """
     packed = _Packed.of(problem)
-    offsets = np.zeros(problem.n_groups * n_classes)
-    converged, n_iter, value = True, 0, np.inf
+    if accuracy_tolerance is None:
+        return _descend(packed, packed.nothing(), penalty, temperatures, max_iter)
+    floor = packed.accuracy(packed.nothing().offsets) - accuracy_tolerance
+    best = packed.nothing()
+    for step in penalty * 2.0 ** np.arange(1 - N_STEPS, 1):
+        found = _descend(packed, best, float(step), temperatures, max_iter)
+        if packed.accuracy(found.offsets) < floor:
+            break
+        best = found
+    return best
+
+
+N_STEPS = 8
+"""Penalties tried under an accuracy tolerance: from 1/128 of the full one."""
+
+
+def _descend(
+    packed: _Packed,
+    start: OffsetFit,
+    penalty: float,
+    temperatures: Sequence[float],
+    max_iter: int,
+) -> OffsetFit:
+    offsets = start.offsets.reshape(-1)
+    converged, n_iter, value = True, start.n_iter, np.inf
     for temperature in temperatures:
         found: Any = minimize(
             packed.objective,
@@ -84,9 +121,8 @@ def solve_offsets(
         )
         offsets, value = found.x, float(found.fun)
         converged, n_iter = bool(found.success), n_iter + int(found.nit)
-    table = offsets.reshape(problem.n_groups, n_classes)
-    # Adding one number to every class changes no decision: take the centred representative.
-    return OffsetFit(table - table.mean(axis=1, keepdims=True), converged, n_iter, value)
+    table = packed.problem.membership.centred(offsets.reshape(start.offsets.shape))
+    return OffsetFit(table, converged, n_iter, value, penalty)
 
 
 @dataclass(frozen=True)
@@ -103,7 +139,6 @@ class _Packed:
     slots: NDArray[np.intp]
     group_weight: Floats
     importance: Floats
-    members: tuple[NDArray[np.intp], ...]
     noise: Floats
 
     @classmethod
@@ -125,9 +160,19 @@ class _Packed:
             np.concatenate(slots),
             group_weight,
             np.array([t.importance for t in problem.terms]),
-            tuple(np.flatnonzero(problem.groups == a) for a in range(n_groups)),
             np.array([_chance_spread(problem, t) for t in problem.terms]),
         )
+
+    def nothing(self) -> OffsetFit:
+        """Return offsets of 0: the decisions as they are."""
+        shape = (self.problem.n_groups, self.problem.scores.shape[1])
+        return OffsetFit(np.zeros(shape), True, 0, np.inf, 0.0)
+
+    def accuracy(self, offsets: Floats) -> float:
+        """Return the weighted share of rows that the offsets decide right."""
+        p = self.problem
+        right = (p.scores + p.membership.shift(offsets)).argmax(axis=1) == p.y
+        return float(p.weight @ right / p.weight.sum())
 
     def rates(self, decisions: Floats) -> Floats:
         """Return the rate of every term in every group, ``(n_terms, n_groups)``."""
@@ -140,7 +185,7 @@ class _Packed:
         """Return loss + penalty and its gradient in the flattened offsets."""
         p = self.problem
         offsets = flat.reshape(p.n_groups, -1)
-        shifted = p.scores + offsets[p.groups]
+        shifted = p.scores + p.membership.shift(offsets)
         loss, slope = _log_loss(shifted, p.y, p.weight)
         decisions = softmax(shifted / temperature, axis=1)
         rates = self.rates(decisions)
@@ -151,15 +196,11 @@ class _Packed:
         # d gap / d rate: the deviations' weighted sum is 0, so the common rate's part drops out
         to_rate = 2 * (self.importance * steepness)[:, None] * share * deviation
         to_decision = np.zeros_like(decisions)
-        np.add.at(
-            to_decision,
-            (self.rows, self.columns),
-            to_rate.reshape(-1)[self.slots] * self.row_weight,
-        )
+        # no two terms of one criterion share a (row, class): assignment is addition
+        to_decision[self.rows, self.columns] = to_rate.reshape(-1)[self.slots] * self.row_weight
         inner = (to_decision * decisions).sum(axis=1, keepdims=True)
         slope += penalty * decisions * (to_decision - inner) / temperature
-        gradient = np.stack([slope[members].sum(axis=0) for members in self.members])
-        return float(loss + penalty * gap), gradient.reshape(-1)
+        return float(loss + penalty * gap), p.membership.pull(slope).reshape(-1)
 
 
 def _above(spread: Floats, noise: Floats) -> tuple[Floats, Floats]:

@@ -8,23 +8,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.base import clone
-from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing
 
+from isonomy._cross_fit import class_probabilities
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._weighted_fit import fit_weighted
 from isonomy.errors import EmptyCellError, UnknownGroupError
-from isonomy.steering._folds import cell_folds
 
 __all__ = [
     "Recipe",
     "Rows",
-    "class_scores",
     "fit_parts",
     "held_out_scores",
-    "splits_of",
     "steered",
     "uses_groups",
 ]
@@ -73,15 +69,21 @@ class Recipe:
 def fit_parts(recipe: Recipe, rows: Rows, *, where: str) -> tuple[Any | None, Any]:
     """Return the fitted steerer and the estimator fitted on the steered rows."""
     steerer = None if recipe.steerer is None else clone(recipe.steerer)
-    if steerer is not None:
-        extra = {"sensitive_features": rows.groups, "sample_weight": rows.user_weight}
-        accepted = signature(steerer.fit).parameters
-        steerer.fit(
-            rows.X, rows.y, **{k: v for k, v in extra.items() if k in accepted and v is not None}
-        )
-    moved = steered(steerer, rows.X, rows.groups)
+    moved = rows.X if steerer is None else _fit_steerer(steerer, rows)
     estimator = fit_weighted(clone(recipe.estimator), moved, rows.y, rows.weight, where=where)
     return steerer, estimator
+
+
+def _fit_steerer(steerer: Any, rows: Rows) -> Any:
+    """Fit the steerer in place and return the training rows as the estimator is to see them."""
+    extra = {"sensitive_features": rows.groups, "sample_weight": rows.user_weight}
+    accepted = signature(steerer.fit).parameters
+    passed = {k: v for k, v in extra.items() if k in accepted and v is not None}
+    if isinstance(steerer, GroupAwareTransformer):
+        # where groups are inferred, training rows may be moved otherwise than new ones
+        return steerer.fit_transform(rows.X, rows.y, **passed)
+    steerer.fit(rows.X, rows.y, **passed)
+    return steered(steerer, rows.X, rows.groups)
 
 
 def steered(steerer: Any | None, X: Any, groups: Any) -> Any:
@@ -100,30 +102,6 @@ def uses_groups(steerer: Any | None) -> bool:
     if isinstance(steerer, GroupAwareTransformer):
         return steerer._uses_groups_at_transform()
     return "sensitive_features" in signature(steerer.transform).parameters
-
-
-def class_scores(estimator: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return class probabilities (n_samples, n_classes) over ``classes``.
-
-    Decision values become probabilities through the logistic or softmax function; a
-    class that ``estimator`` never saw has probability 0.
-    """
-    if hasattr(estimator, "predict_proba"):
-        found = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    else:
-        found = _from_decision(np.asarray(estimator.decision_function(X), dtype=np.float64))
-    scores = np.zeros((len(found), len(classes)))
-    scores[:, np.searchsorted(classes, estimator.classes_)] = found
-    return scores
-
-
-def _from_decision(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if values.ndim == 1:
-        positive = expit(values)
-        return np.column_stack([1 - positive, positive])
-    shifted = np.exp(values - values.max(axis=1, keepdims=True))
-    proba: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-    return proba
 
 
 def held_out_scores(
@@ -151,28 +129,4 @@ def held_out_scores(
             "(label, group) cell had no row to learn from. Pool cells of a single row, use a "
             f"group-blind steerer, or set `calibrator=None`. In that fold: {error}"
         ) from error
-    return class_scores(estimator, moved, classes)
-
-
-def splits_of(
-    cv: Any, cells: NDArray[np.intp], counted: NDArray[np.intp], *, random_state: Any, where: str
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return folds of the ``counted`` rows, as indices of all rows.
-
-    An integer means folds stratified by cell, else a splitter's own: it sees all rows, so
-    that ready-made indices stay true.
-    """
-    if isinstance(cv, int | np.integer):
-        folds = cell_folds(cells[counted], int(cv), random_state=random_state, where=where)
-        return [(counted[train], counted[test]) for train, test in folds]
-    splitter = check_cv(cv, cells, classifier=True)
-    folds = [
-        (_among(train, counted), _among(test, counted))
-        for train, test in splitter.split(np.zeros((len(cells), 1)), cells)
-    ]
-    return [(train, test) for train, test in folds if len(test)]
-
-
-def _among(rows: Any, counted: NDArray[np.intp]) -> NDArray[np.intp]:
-    indices = np.asarray(rows, dtype=np.intp)
-    return indices[np.isin(indices, counted)]
+    return class_probabilities(estimator, moved, classes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from isonomy.errors import CorruptArtefactError
 from isonomy.ideal import Certificate
 from isonomy.ideal._state import solution_from_state, solution_to_state
 from isonomy.steering._coordinates import Coordinates
+from isonomy.steering._probe_file import probe_from_state, probe_to_state, quality_from_dict
 from isonomy.steering._small_cells import small_cells
 from isonomy.steering._solve import Solved
 
-__all__ = ["KIND", "load_steerer", "save_steerer"]
+__all__ = ["KIND", "Saved"]
 
 KIND = "ideal-steerer"
 
@@ -35,7 +36,59 @@ COORDINATES = ("centre", "ahead", "back")
 Tensors = dict[str, NDArray[Any]]
 
 
-def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, Any] | None) -> Path:
+class Saved:
+    """The part of ``IdealSteerer`` that goes to a file and comes back."""
+
+    def save(self, path: str | Path, *, fingerprint: Mapping[str, Any] | None = None) -> Path:
+        """Write maps, solution and certificate to one safetensors file, wholly or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            By custom ending in ``.safetensors``.
+        fingerprint : mapping, optional
+            From ``isonomy.artefact.data_fingerprint``, to recognise the training data.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written; nothing is left behind.
+
+        Notes
+        -----
+        No rows are stored, and cells with fewer than 10 rows do not speak for themselves
+        (see the class's notes). Of "infer" the calibration and the default probe are
+        arrays. Any other ``probe`` goes through skops: without it, or where skops cannot
+        write the probe, a warning names it, and the loaded steerer cannot transform.
+        ``group_posterior_``, ``sample_weight_`` and ``rank_curve_`` speak of training rows
+        and are not stored.
+        """
+        return _save(self, path, fingerprint=fingerprint)
+
+    @classmethod
+    def load(cls, path: str | Path, *, trusted: Sequence[str] = ()) -> Self:
+        """Return the steerer saved at ``path``, ready to transform.
+
+        Parameters
+        ----------
+        path : str or Path
+        trusted : sequence of str
+            Types beyond scikit-learn's that the probe of "infer" may hold, for skops.
+
+        Raises
+        ------
+        ArtefactError
+            If the file is missing, cut off, altered, of another kind or newer.
+        """
+        steerer: Self = _load(cls, path, trusted=trusted)
+        return steerer
+
+
+def _save(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, Any] | None) -> Path:
     """Write the steerer's artefact; see ``IdealSteerer.save``."""
     solved: Solved = steerer._solved()
     certificate = steerer.certificate_
@@ -51,6 +104,10 @@ def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, An
         loaded = hasattr(steerer, "_withheld_cells")
         config["n_rows"] = steerer._n_rows if loaded else int(np.sum(steerer.cell_rows_))
         tensors |= arrays
+    quality = steerer._probe_quality
+    config["probe_quality"] = None if quality is None else quality.to_dict()
+    config["probe"], arrays, estimators = probe_to_state(steerer._probe, steerer.probe)
+    tensors |= arrays
     return save_artefact(
         path,
         kind=KIND,
@@ -58,11 +115,11 @@ def save_steerer(steerer: Any, path: str | Path, *, fingerprint: Mapping[str, An
         tensors=tensors,
         fingerprint=fingerprint,
         certificate=None if certificate is None else certificate.to_dict(),
-        estimators={} if steerer.probe_ is None else {"probe": steerer.probe_},
+        estimators=estimators,
     )
 
 
-def load_steerer(cls: type[Any], path: str | Path, *, trusted: Sequence[str]) -> Any:
+def _load(cls: type[Any], path: str | Path, *, trusted: Sequence[str]) -> Any:
     """Return a fitted steerer from its artefact; see ``IdealSteerer.load``."""
     artefact = load_artefact(path, kind=KIND, trusted=trusted)
     try:
@@ -144,7 +201,7 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
         steerer.feature_names_in_ = np.asarray(config["feature_names_in"], dtype=object)
     steerer.rank_, steerer.rank_curve_ = config["rank"], None
     steerer.sample_weight_ = None
-    steerer.probe_ = artefact.estimators.get("probe")
+    _restore_probe(steerer, artefact)
     steerer._scale = tensors["scale"]
     coordinates = None
     if "coordinates/centre" in tensors:
@@ -163,3 +220,14 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
     stored = artefact.certificate
     steerer._certificate = None if stored is None else Certificate.from_dict(stored)
     return steerer
+
+
+def _restore_probe(steerer: Any, artefact: Artefact) -> None:
+    labels = tuple(steerer.groups_)
+    steerer.probe = artefact.estimators.get("probe_parameter")
+    state = artefact.config.get("probe", {"default": True, "calibration": None})
+    steerer._probe = probe_from_state(state, artefact.tensors, artefact.estimators, labels)
+    steerer._probe_quality = quality_from_dict(artefact.config.get("probe_quality"), labels)
+    steerer._held_out = None
+    if not state["default"] and steerer.probe is None:
+        steerer._lost_probe = state["class"]

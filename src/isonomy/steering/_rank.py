@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.utils.parallel import Parallel, delayed
 
+from isonomy._cross_fit import cell_splits
 from isonomy.distributions import CellMoments
 from isonomy.groups import cell_factors
 from isonomy.steering._blind import (
@@ -17,14 +18,11 @@ from isonomy.steering._blind import (
     blind_directions,
     within_class_differences,
 )
-from isonomy.steering._folds import cell_folds
+from isonomy.steering._held_out import N_FOLDS, CodedRows, mean_square_gap
 
-__all__ = ["CodedRows", "RankCurve", "candidate_ranks", "choose_rank", "directions_of"]
+__all__ = ["RankCurve", "candidate_ranks", "choose_rank", "directions_of"]
 
 Floats = NDArray[np.float64]
-
-N_FOLDS = 3
-"""Folds on which a number of directions is judged."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +51,6 @@ def candidate_ranks(n_directions: int, n_dimensions: int) -> NDArray[np.intp]:
     return np.unique([r for r in [*grid, top] if r <= top]).astype(np.intp)
 
 
-@dataclass(frozen=True)
-class CodedRows:
-    """Rows with codes of label and group; every group is known even when absent."""
-
-    values: NDArray[Any]
-    y: NDArray[np.intp]
-    groups: NDArray[np.intp]
-    weight: Floats | None
-    n_groups: int
-
-    @property
-    def cells(self) -> NDArray[np.intp]:
-        """One number a (label, group) pair."""
-        return self.y * self.n_groups + self.groups
-
-    def take(self, index: NDArray[np.intp]) -> CodedRows:
-        """Return the rows at ``index``."""
-        weight = None if self.weight is None else self.weight[index]
-        return CodedRows(
-            self.values[index], self.y[index], self.groups[index], weight, self.n_groups
-        )
-
-    def moments(self) -> CellMoments:
-        """Return the tied moments."""
-        found = CellMoments(
-            self.values.shape[1],
-            covariance="tied",
-            classes=list(range(int(self.y.max()) + 1)),
-            groups=list(range(self.n_groups)),
-        )
-        return found.update(
-            self.values, self.y, sensitive_features=self.groups, sample_weight=self.weight
-        )
-
-
 def choose_rank(
     rows: CodedRows,
     *,
@@ -106,7 +69,7 @@ def choose_rank(
     ranks = candidate_ranks(whole.n_directions, whole.n_dimensions)
     if len(ranks) == 1:
         return RankCurve(ranks, np.zeros(1), 0.0, np.full(1, np.nan), int(ranks[0]))
-    splits = cell_folds(rows.cells, N_FOLDS, random_state=random_state, where="IdealSteerer.fit")
+    splits = cell_splits(N_FOLDS, rows.cells, random_state=random_state, where="IdealSteerer.fit")
     parts = Parallel(n_jobs=n_jobs)(
         delayed(_held_out_hits)(rows.take(train), rows.take(test), cell_shrinkage, ranks)
         for train, test in splits
@@ -174,35 +137,10 @@ def _decide(
 ) -> RankCurve:
     weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
     accuracy = (hits * weight).sum(axis=1) / weight.sum()
-    found = [_mean_square_gap(h, rows) for h in hits]
+    found = [mean_square_gap(h, rows) for h in hits]
     gap = np.array([f[0] for f in found])
     error = float(found[0][1])
     allowed = np.flatnonzero(accuracy >= accuracy[0] - accuracy_tolerance)
     best = gap[allowed].min()
     chosen = allowed[np.flatnonzero(gap[allowed] <= best + error)[0]]
     return RankCurve(ranks, gap, error, accuracy, int(ranks[chosen]))
-
-
-def _mean_square_gap(hits: NDArray[np.bool_], rows: CodedRows) -> tuple[float, float]:
-    """Return the corrected, precision-weighted mean square TPR gap and its error at 0.
-
-    With more than two groups: the sum over pairs, which is smooth in the rates.
-    """
-    n_groups, codes = rows.n_groups, rows.cells
-    size = n_groups * (int(rows.y.max()) + 1)
-    n = np.bincount(codes, minlength=size).reshape(-1, n_groups).astype(np.float64)
-    right = np.bincount(codes, weights=hits, minlength=size).reshape(-1, n_groups)
-    total, variance = 0.0, 0.0
-    for a in range(n_groups):
-        for b in range(a + 1, n_groups):
-            ok = (n[:, a] > 1) & (n[:, b] > 1)
-            if not ok.any():
-                continue
-            na, nb = n[ok, a], n[ok, b]
-            pa, pb = right[ok, a] / na, right[ok, b] / nb
-            noise = pa * (1 - pa) / (na - 1) + pb * (1 - pb) / (nb - 1)
-            w = na * nb / (na + nb)
-            w /= w.sum()
-            total += float(w @ ((pa - pb) ** 2 - noise))
-            variance += float(2 * (w**2) @ noise**2)
-    return total, float(np.sqrt(variance))

@@ -18,8 +18,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "direction": ("information", "moment"),
     "priors": ("reweigh", "reference", "joint", "keep"),
     "map_family": ("affine", "symmetric", "diagonal"),
-    "subspace": ("full", "discriminant"),
-    "inference": ("soft", "hard"),
+    "subspace": ("auto", "full", "discriminant"),
+    "inference": ("soft", "hard", "gated"),
+    "probe_calibration": ("sigmoid", "isotonic", "temperature", None),
+    "training_rows": ("given", "cross_fitted", "inferred"),
     "missing_groups": ("raise", "single", "own_group"),
     "unknown_group": ("error", "identity"),
 }
@@ -31,10 +33,16 @@ def check_settings(steerer: Any, *, where: str) -> None:
         check_choice(name, getattr(steerer, name), choices, where=where)
     check_real("cell_shrinkage", steerer.cell_shrinkage, where=where, low=0)
     check_real("accuracy_tolerance", steerer.accuracy_tolerance, where=where, low=0, high=1)
+    check_real("gate_threshold", steerer.gate_threshold, where=where, low=0, high=1)
     if steerer.shrinkage is not None and steerer.shrinkage != "oas":
         if isinstance(steerer.shrinkage, str):
             check_choice("shrinkage", steerer.shrinkage, ("oas", None), where=where)
         check_real("shrinkage", steerer.shrinkage, where=where, low=0, high=1)
+    if steerer.probe is None and hasattr(steerer, "_lost_probe") and steerer.groups == "infer":
+        raise InvalidInputError(
+            f"`probe` of `{where}` must be set again: this steerer was loaded from a file that "
+            f"could not hold its {steerer._lost_probe}. Call `set_params(probe=...)` first."
+        )
     rank = steerer.rank
     whole = isinstance(rank, int | np.integer) and not isinstance(rank, bool)
     if not (whole and rank >= 1) and rank != "auto":

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
-from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
-from isonomy.ideal import Certificate, IdealSolution, certify
+from isonomy.ideal import Certificate, certify
 from isonomy.steering._blind import blind_map
-from isonomy.steering._blind_solution import (
-    blind_solution,
-    certify_blind,
-    erased_coordinates,
-)
-from isonomy.steering._coordinates import Coordinates
-from isonomy.steering._given import GivenSettings, fit_given
+from isonomy.steering._blind_solution import certify_blind
+from isonomy.steering._given import GivenSettings, check_degrees, fit_given
 from isonomy.steering._rank import directions_of
+from isonomy.steering._solved import BlindRest, GivenRest, Solved
+from isonomy.steering._subspace import subspace_by_count
 
 __all__ = ["Solved", "certificate_of", "solve"]
-
-
-@dataclass(frozen=True)
-class Solved:
-    """The maps of every group's rows, with the solution behind them.
-
-    ``coordinates`` lead from rows (on the family's working scale) to those in which the
-    solution speaks, where these are not the features themselves.
-    """
-
-    maps: dict[Hashable, AffineMap]
-    solution: IdealSolution | None
-    coordinates: Coordinates | None
-
-    @classmethod
-    def unmoved(cls, groups: Sequence[Hashable], n_features: int) -> Self:
-        """Return identity maps, for a single group."""
-        return cls({g: AffineMap.identity(n_features) for g in groups}, None, None)
 
 
 def solve(steerer: Any, *, where: str) -> Solved:
@@ -50,6 +27,8 @@ def solve(steerer: Any, *, where: str) -> Solved:
 
 
 def _solve_given(steerer: Any, where: str) -> Solved:
+    asked = steerer.subspace
+    steerer.subspace_ = subspace_by_count(steerer.moments_) if asked == "auto" else asked
     settings = GivenSettings(
         covariance=steerer.covariance,
         moves=steerer.moves,
@@ -57,11 +36,13 @@ def _solve_given(steerer: Any, where: str) -> Solved:
         direction=steerer.direction,
         priors=steerer.priors,
         map_family=steerer.map_family,
-        subspace=steerer.subspace,
+        subspace=steerer.subspace_,
         shrinkage=steerer.shrinkage,
         random_state=steerer.random_state,
     )
     found = fit_given(steerer.moments_, settings, where=where)
+    if found.coordinates.is_full:
+        return Solved(found.maps, rest=GivenRest(found.solution, found.coordinates))
     return Solved(found.maps, found.solution, found.coordinates)
 
 
@@ -78,11 +59,10 @@ def _solve_blind(steerer: Any, where: str) -> Solved:
         )
     steerer.rank_ = rank
     shared = blind_map(found, rank)
-    coordinates = erased_coordinates(found, rank)
-    solution = None
     if (moments.counts > 0).all():
-        solution = blind_solution(moments, coordinates, steerer.shrinkage, where=where)
-    return Solved(dict.fromkeys(steerer.groups_, shared), solution, coordinates)
+        check_degrees(moments, found.n_dimensions - rank, steerer.shrinkage, where=where)
+    rest = BlindRest(moments, found, rank, steerer.shrinkage, where)
+    return Solved(dict.fromkeys(steerer.groups_, shared), rest=rest)
 
 
 def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
@@ -92,4 +72,10 @@ def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
     if steerer.groups == "blind" and solved.coordinates is not None:
         left = solved.coordinates.n_dimensions
         return certify_blind(solved.solution, steerer.rank_, left + steerer.rank_)
-    return None if solved.solution is None else certify(solved.solution)
+    if solved.solution is None:
+        return None
+    found, quality = certify(solved.solution), steerer._probe_quality
+    if quality is None:
+        return found
+    sentences = (*found.sentences, quality.sentence)
+    return replace(found, sentences=sentences, inferred_groups=quality.to_dict())

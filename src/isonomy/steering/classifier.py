@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
+from isonomy._cross_fit import cell_splits, class_probabilities
 from isonomy._frames import (
     check_matrix,
     column_list,
@@ -25,21 +24,13 @@ from isonomy._frames import (
     without_columns,
 )
 from isonomy._group_codes import MissingGroups, resolve_groups
-from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy.errors import GroupsRequiredError, InvalidInputError
 from isonomy.groups import GroupCodes, MissingValues, encode_groups, kamiran_calders_weights
+from isonomy.steering._choices import make_calibrator, make_steerer
 from isonomy.steering._explain import RowExplanations
-from isonomy.steering._parts import (
-    Recipe,
-    Rows,
-    class_scores,
-    fit_parts,
-    held_out_scores,
-    splits_of,
-    steered,
-    uses_groups,
-)
+from isonomy.steering._last_stage import Codes, LastStage, fit_last_stage
+from isonomy.steering._parts import Recipe, Rows, fit_parts, steered, uses_groups
 from isonomy.steering.calibration import GapCalibrator
 from isonomy.steering.ideal import IdealSteerer
 
@@ -48,7 +39,8 @@ __all__ = ["SteeredClassifier"]
 
 def _has_scores(self: Any) -> bool:
     estimator = getattr(self, "estimator_", self.estimator)
-    return hasattr(estimator, "predict_proba") or self.calibrator is not None
+    calibrator = getattr(self, "calibrator_", self.calibrator)
+    return hasattr(estimator, "predict_proba") or calibrator is not None
 
 
 class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -62,8 +54,15 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         "ideal" is ``IdealSteerer()`` (group-blind); any transformer may be given.
     reweigh : bool
         Multiply the caller's ``sample_weight`` by Kamiran-Calders weights.
-    calibrator : GapCalibrator or None
-        Fitted on cross-fitted scores; it uses the group at prediction.
+    calibrator : GapCalibrator, "auto" or None
+        Fitted on cross-fitted scores. With ``groups="infer"`` it guesses the group of a row
+        by ``group_model``, else it uses the group at prediction. "auto" is such a guessing
+        one with an ``accuracy_tolerance`` of half a point where ``steerer="ideal"``, and
+        none with any other steerer.
+    group_model : classifier, "cells" or None
+        For a calibrator that guesses: learns P(group | row, class) from the columns and
+        the class. Default: a logistic regression where all columns are numbers, else
+        "cells", a clone of ``estimator`` that learns the (class, group) cell.
     cv : int or splitter
         Folds of the cross-fitted scores; an integer stratifies by (label, group) cell.
         Steerer, weights and estimator are refitted inside each fold.
@@ -81,6 +80,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     steerer_ : fitted transformer or None
     estimator_ : fitted classifier
     calibrator_ : fitted GapCalibrator or None
+    last_stage_ : the calibrator with its group model, or None
     classes_ : (n_classes,)
     groups_ : list
     sample_weight_ : (n_samples,) or None
@@ -89,9 +89,10 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     ``predict`` needs ``sensitive_features`` only when the steerer uses the group at
-    ``transform`` or a calibrator is set. What it does not promise: the certificate of
-    the steerer speaks of the fitted distribution under the reweighed law; audit the
-    classifier on rows it has not seen.
+    ``transform`` or the calibrator is one with ``groups="given"``.
+
+    What it does not promise: the certificate of the steerer speaks of the fitted
+    distribution under the reweighed law; audit the classifier on rows it has not seen.
 
     Examples
     --------
@@ -115,7 +116,8 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         steerer: Any = "ideal",
         reweigh: bool = True,
-        calibrator: GapCalibrator | None = None,
+        calibrator: GapCalibrator | Literal["auto"] | None = "auto",
+        group_model: Any = None,
         cv: Any = 5,
         missing_groups: MissingGroups = "raise",
         group_columns: Sequence[Any] | None = None,
@@ -126,6 +128,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.steerer = steerer
         self.reweigh = reweigh
         self.calibrator = calibrator
+        self.group_model = group_model
         self.cv = cv
         self.missing_groups = missing_groups
         self.group_columns = group_columns
@@ -176,8 +179,9 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counted = rows.take(rows.counted) if weight is not None else rows
         self.classes_ = np.unique(counted.y)
         self.groups_ = [groups.labels[a] for a in np.unique(groups.codes[rows.counted])]
-        recipe = Recipe(self._make_steerer(found is None), self.estimator)
-        self.calibrator_ = self._calibrate(recipe, rows, groups, where)
+        recipe = Recipe(make_steerer(self, single=found is None), self.estimator)
+        self.last_stage_ = self._calibrate(recipe, rows, groups, where)
+        self.calibrator_ = None if self.last_stage_ is None else self.last_stage_.calibrator
         self.steerer_, self.estimator_ = fit_parts(recipe, counted, where=where)
         return self
 
@@ -189,34 +193,30 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         GroupsRequiredError
             If this model uses the group at prediction and none was given.
         """
-        moved, groups = self._moved(X, sensitive_features, "predict")
-        if self.calibrator_ is None:
-            predicted: NDArray[Any] = self.estimator_.predict(moved)
+        rest, groups = self._read(X, sensitive_features, "predict")
+        if self.last_stage_ is None:
+            predicted: NDArray[Any] = self.estimator_.predict(steered(self.steerer_, rest, groups))
             return predicted
-        scores = class_scores(self.estimator_, moved, self.classes_)
-        return self.calibrator_.predict(scores, sensitive_features=groups)
+        picked: NDArray[Any] = self.classes_[self._proba(rest, groups).argmax(axis=1)]
+        return picked
 
     @available_if(_has_scores)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
         """Return class probabilities, ``(n_samples, n_classes)``, after the calibrator."""
-        moved, groups = self._moved(X, sensitive_features, "predict_proba")
-        scores = class_scores(self.estimator_, moved, self.classes_)
-        if self.calibrator_ is None:
-            return scores
-        return self.calibrator_.predict_proba(scores, sensitive_features=groups)
+        rest, groups = self._read(X, sensitive_features, "predict_proba")
+        return self._proba(rest, groups)
 
     def decision_function(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
         """Return the scores that decide: (n_samples,) for two classes, else one a class."""
-        moved, groups = self._moved(X, sensitive_features, "decision_function")
-        if self.calibrator_ is None and hasattr(self.estimator_, "decision_function"):
+        rest, groups = self._read(X, sensitive_features, "decision_function")
+        if self.last_stage_ is None and hasattr(self.estimator_, "decision_function"):
+            moved = steered(self.steerer_, rest, groups)
             values: NDArray[Any] = self.estimator_.decision_function(moved)
             return values
-        proba = class_scores(self.estimator_, moved, self.classes_)
-        if self.calibrator_ is not None:
-            proba = self.calibrator_.predict_proba(proba, sensitive_features=groups)
+        proba = self._proba(rest, groups)
         if len(self.classes_) == 2:
             return np.asarray(logit(np.clip(proba[:, 1], TINY, 1 - EPS)))
-        return np.log(np.clip(proba, TINY, None))
+        return np.asarray(np.log(np.clip(proba, TINY, None)))
 
     def score(
         self,
@@ -254,38 +254,14 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def uses_groups_at_prediction(self) -> bool:
         """Whether ``predict`` needs to know the group of every row."""
         check_is_fitted(self)
-        several = len(self.groups_) > 1
-        return several and (self.calibrator_ is not None or uses_groups(self.steerer_))
+        known = self.calibrator_ is not None and self.calibrator_.groups == "given"
+        return len(self.groups_) > 1 and (known or uses_groups(self.steerer_))
 
-    def _make_steerer(self, single: bool) -> Any | None:
-        if isinstance(self.steerer, str):
-            if self.steerer == "passthrough":
-                return None
-            if self.steerer != "ideal":
-                raise InvalidInputError(
-                    '`steerer` of `SteeredClassifier` must be "ideal", "passthrough" or a '
-                    f"transformer, got {self.steerer!r}."
-                )
-            return IdealSteerer(
-                missing_groups=self.missing_groups,
-                random_state=self.random_state,
-                n_jobs=self.n_jobs,
-            )
-        steerer = clone(self.steerer)
-        if isinstance(steerer, Pipeline) and any(
-            isinstance(step, GroupAwareTransformer) for _, step in steerer.steps
-        ):
-            raise InvalidInputError(
-                "`steerer` of `SteeredClassifier` must be one transformer where it uses groups: "
-                "a Pipeline does not hand them on. Put its other steps before the "
-                "`SteeredClassifier`, in a Pipeline around it."
-            )
-        known = steerer.get_params(deep=False) if hasattr(steerer, "get_params") else {}
-        if "group_columns" in known:
-            steerer.set_params(group_columns=None)
-        if single and "missing_groups" in known:
-            steerer.set_params(missing_groups="single")
-        return steerer
+    def _proba(self, X: Any, groups: Any) -> NDArray[Any]:
+        moved = steered(self.steerer_, X, groups)
+        scores: NDArray[Any] = class_probabilities(self.estimator_, moved, self.classes_)
+        stage: LastStage | None = self.last_stage_
+        return scores if stage is None else stage.predict_proba(scores, X, groups)
 
     def _columns(self) -> Sequence[Any]:
         own = column_list(self.group_columns)
@@ -326,35 +302,29 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _calibrate(
         self, recipe: Recipe, rows: Rows, groups: GroupCodes, where: str
-    ) -> GapCalibrator | None:
-        if self.calibrator is None:
+    ) -> LastStage | None:
+        calibrator = make_calibrator(self, len(groups.labels))
+        if calibrator is None:
             return None
-        y_codes = np.unique(rows.y, return_inverse=True)[1]
-        cells = y_codes * len(groups.labels) + groups.codes
-        splits = splits_of(
-            self.cv, cells, rows.counted, random_state=self.random_state, where=where
+        y_codes = np.searchsorted(self.classes_, rows.y)
+        n_groups = len(groups.labels)
+        cells = np.unique(rows.y, return_inverse=True)[1] * n_groups + groups.codes
+        splits = cell_splits(
+            self.cv, cells, counted=rows.counted, random_state=self.random_state, where=where
         )
-        parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(held_out_scores)(recipe, rows, self.classes_, train, test, where)
-            for train, test in splits
+        return fit_last_stage(
+            clone(calibrator).set_params(missing_groups=self.missing_groups),
+            self.group_model,
+            recipe,
+            rows,
+            Codes(y_codes, groups.codes, len(self.classes_), n_groups),
+            self.classes_,
+            splits,
+            n_jobs=self.n_jobs,
+            where=where,
         )
-        scores = np.zeros((len(rows.y), len(self.classes_)))
-        held_out = np.zeros(len(rows.y), dtype=bool)  # a splitter may leave rows out
-        for (_, test), part in zip(splits, parts, strict=True):
-            scores[test], held_out[test] = part, True
-        judged = rows.take(np.flatnonzero(held_out))
-        calibrator = clone(self.calibrator).set_params(
-            score_kind="probability", missing_groups=self.missing_groups, classes=self.classes_
-        )
-        fitted: GapCalibrator = calibrator.fit(
-            scores[held_out],
-            judged.y,
-            sensitive_features=judged.groups,
-            sample_weight=judged.user_weight,
-        )
-        return fitted
 
-    def _moved(self, X: Any, sensitive_features: Any, method: str) -> tuple[Any, Any]:
+    def _read(self, X: Any, sensitive_features: Any, method: str) -> tuple[Any, Any]:
         where = f"SteeredClassifier.{method}"
         check_is_fitted(self)
         check_matrix(X, where=where)
@@ -369,7 +339,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "`group_columns` of X, or use a group-blind steerer without a calibrator."
             )
         groups = self._names(found, _num_samples(X), where) if needed else None
-        return steered(self.steerer_, rest, groups), groups
+        return rest, groups
 
     def _names(self, found: Any, n_samples: int, where: str) -> NDArray[Any]:
         # as in `fit`: this model's own rule for missing values, whatever its parts' rules

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,17 +11,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from isonomy._frames import column_list, without_columns
 from isonomy._group_codes import MissingGroups, UnknownGroup
-from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._validation import check_labels
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
 from isonomy.steering._counted import CountedRows, counted_rows
 from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
+from isonomy.steering._held_out import CodedRows
+from isonomy.steering._inferred import InfersGroups
 from isonomy.steering._move import in_solution_coordinates, move_rows
-from isonomy.steering._persistence import load_steerer, save_steerer
-from isonomy.steering._probe import fit_probe
-from isonomy.steering._rank import CodedRows, RankCurve, choose_rank
+from isonomy.steering._persistence import Saved
+from isonomy.steering._rank import RankCurve, choose_rank
 from isonomy.steering._settings import check_not_loaded, check_settings, check_streaming
 from isonomy.steering._solve import Solved, certificate_of, solve
 from isonomy.steering._working_scale import to_working_scale
@@ -30,7 +29,7 @@ from isonomy.steering._working_scale import to_working_scale
 __all__ = ["IdealSteerer"]
 
 
-class IdealSteerer(GroupAwareTransformer):
+class IdealSteerer(Saved, InfersGroups):
     """Carry the rows of every group to one common (canonical) set of class distributions.
 
     Parameters
@@ -56,9 +55,10 @@ class IdealSteerer(GroupAwareTransformer):
         How the ideal's P(Y, A) is chosen.
     map_family : "affine", "symmetric" or "diagonal"
         The maps searched. With ``covariance="diagonal"`` "affine" means per column.
-    subspace : "full" or "discriminant"
+    subspace : "auto", "full" or "discriminant"
         Move the whole row, or only the at most K - 1 directions in which classes
-        differ ("given", "infer").
+        differ ("given", "infer"). "auto" moves the whole row where the smallest group has
+        10 rows for every number that its map estimates, ``d (d + 3) / 2``.
     rank : "auto" or int
         Directions that "blind" removes; "auto" chooses on held-out rows. At most the
         rank of the within-class differences.
@@ -71,10 +71,22 @@ class IdealSteerer(GroupAwareTransformer):
         "blind" with ``rank="auto"``: ranks that cost more held-out accuracy than this
         are not considered; rank 0 (rows stay) may be the outcome.
     probe : classifier, optional
-        "infer": tells the group from the row. Default: standardised logistic
-        regression.
-    inference : "soft" or "hard"
-        "infer": weight the maps by the posterior, or take the most probable group's.
+        "infer": tells the group from the row; any scikit-learn classifier with
+        ``predict_proba`` or ``decision_function``, or one already fitted on the groups'
+        names in a ``FrozenEstimator``. Default: standardised logistic regression.
+    probe_calibration : "sigmoid", "isotonic", "temperature" or None
+        "infer": how scores become a posterior, learnt on rows that 5 refitted probes had
+        not seen; None takes ``predict_proba`` as it is.
+    inference : "soft", "hard" or "gated"
+        "infer": a row moves to the posterior-weighted mean of its images under the
+        groups' maps, so that a row in doubt moves less; or as the most probable group;
+        or hard where that group's posterior reaches ``gate_threshold``, else soft.
+    gate_threshold : float
+        In [0, 1]: 0 is "hard" and 1 is "soft".
+    training_rows : "given", "cross_fitted" or "inferred"
+        "infer": what ``fit_transform`` returns, for the next step to learn from: rows
+        steered by their true group, by a posterior that had not seen them, or as
+        ``transform`` does.
     missing_groups : "raise", "single" or "own_group"
         Missing ``sensitive_features``: raise; take all rows as one group, unchanged;
         or (missing values) keep them as a group of their own.
@@ -99,9 +111,13 @@ class IdealSteerer(GroupAwareTransformer):
     sample_weight_ : (n_samples,)
         Kamiran-Calders weights of the training rows times the caller's; None after
         ``partial_fit``.
+    subspace_ : "full" or "discriminant"
+        "given", "infer": the subspace used.
     rank_, rank_curve_ : int, RankCurve or None
         "blind": directions removed, and the held-out curve that chose them.
     groups_, classes_, steered_columns_, untouched_columns_ : list
+    probe_, probe_quality_, group_posterior_ : classifier, ProbeQuality, array or None
+        "infer": the probe; what it knew of held-out rows; their posterior.
 
     Notes
     -----
@@ -112,7 +128,8 @@ class IdealSteerer(GroupAwareTransformer):
 
     What it does not promise: exactness holds for the fitted distribution under the
     reweighed law (see ``certificate_``), not for every finite sample; "blind" makes
-    class-conditional means agree, not covariances; "infer" is as good as its probe.
+    class-conditional means agree, not covariances; "infer" holds for rows whose group the
+    probe knows (``probe_quality_``), and guesses a known group for a row of an unknown one.
 
     Examples
     --------
@@ -142,13 +159,16 @@ class IdealSteerer(GroupAwareTransformer):
         direction: Literal["information", "moment"] = "information",
         priors: Literal["reweigh", "reference", "joint", "keep"] = "reweigh",
         map_family: Literal["affine", "symmetric", "diagonal"] = "affine",
-        subspace: Literal["full", "discriminant"] = "full",
+        subspace: Literal["auto", "full", "discriminant"] = "auto",
         rank: Literal["auto"] | int = "auto",
         shrinkage: Literal["oas"] | float | None = "oas",
         cell_shrinkage: float = 10.0,
         accuracy_tolerance: float = 0.01,
         probe: Any = None,
-        inference: Literal["soft", "hard"] = "soft",
+        probe_calibration: Literal["sigmoid", "isotonic", "temperature"] | None = "sigmoid",
+        inference: Literal["soft", "hard", "gated"] = "soft",
+        gate_threshold: float = 0.8,
+        training_rows: Literal["given", "cross_fitted", "inferred"] = "given",
         missing_groups: MissingGroups = "raise",
         unknown_group: UnknownGroup = "error",
         group_columns: Sequence[Any] | None = None,
@@ -169,7 +189,10 @@ class IdealSteerer(GroupAwareTransformer):
         self.cell_shrinkage = cell_shrinkage
         self.accuracy_tolerance = accuracy_tolerance
         self.probe = probe
+        self.probe_calibration = probe_calibration
         self.inference = inference
+        self.gate_threshold = gate_threshold
+        self.training_rows = training_rows
         self.missing_groups = missing_groups
         self.unknown_group = unknown_group
         self.group_columns = group_columns
@@ -249,7 +272,7 @@ class IdealSteerer(GroupAwareTransformer):
         self.sample_weight_ = None
         self.rank_curve_: RankCurve | None = None
         self.rank_ = None if self.rank == "auto" else int(self.rank)
-        self.probe_: Any = None
+        self._forget_probe()
         self._forget()
 
     @property
@@ -264,50 +287,6 @@ class IdealSteerer(GroupAwareTransformer):
         """Training rows of every (label, group) cell, ``(n_classes, n_groups)``."""
         check_is_fitted(self)
         return self.moments_.n_rows
-
-    def save(self, path: str | Path, *, fingerprint: Mapping[str, Any] | None = None) -> Path:
-        """Write maps, solution and certificate to one safetensors file, wholly or not at all.
-
-        Parameters
-        ----------
-        path : str or Path
-            By custom ending in ``.safetensors``.
-        fingerprint : mapping, optional
-            From ``isonomy.artefact.data_fingerprint``, to recognise the training data.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        OutputError
-            If the file cannot be written; nothing is left behind.
-
-        Notes
-        -----
-        No rows are stored, and cells with fewer than 10 rows do not speak for themselves
-        (see the class's notes). The probe of "infer" goes through skops, where installed.
-        """
-        return save_steerer(self, path, fingerprint=fingerprint)
-
-    @classmethod
-    def load(cls, path: str | Path, *, trusted: Sequence[str] = ()) -> Self:
-        """Return the steerer saved at ``path``, ready to transform.
-
-        Parameters
-        ----------
-        path : str or Path
-        trusted : sequence of str
-            Types that the probe of "infer" may hold, for skops.
-
-        Raises
-        ------
-        ArtefactError
-            If the file is missing, cut off, altered, of another kind or newer.
-        """
-        steerer: Self = load_steerer(cls, path, trusted=trusted)
-        return steerer
 
     def _forget(self) -> None:
         self._state = None
@@ -334,18 +313,19 @@ class IdealSteerer(GroupAwareTransformer):
         if rows.n_groups == 1:
             self._state = Solved.unmoved(self.groups_, work.shape[1])
             return
+        coded = CodedRows(rows.values, rows.y_codes, rows.groups.codes, rows.weight, rows.n_groups)
         if self.groups == "blind" and self.rank == "auto":
             self.rank_curve_ = choose_rank(
-                CodedRows(rows.values, rows.y_codes, rows.groups.codes, rows.weight, rows.n_groups),
+                coded,
                 cell_shrinkage=self.cell_shrinkage,
                 accuracy_tolerance=self.accuracy_tolerance,
                 n_jobs=self.n_jobs,
                 random_state=self.random_state,
             )
             self.rank_ = self.rank_curve_.chosen
-        if self.groups == "infer":
-            self.probe_ = fit_probe(self.probe, rows, where=where)
         self._solved()
+        if self.groups == "infer":
+            self._fit_probe(rows, work, sample_weight)
 
     def _solved(self) -> Solved:
         check_is_fitted(self)
