@@ -1,4 +1,8 @@
-"""Audit the predictions in a file: its columns to arrays, then one call of ``audit``."""
+"""Audit the predictions in a file: its columns to arrays, then one call of ``audit``.
+
+A table of distinct rows with their copies, which is what is kept of a large file, goes to
+``audit_counts``, whose result is the same.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.auditing import AuditResult, audit
+from isonomy.auditing._counted import audit_counts
 from isonomy.cli.columns import (
     count_missing,
     read_groups,
@@ -19,7 +24,7 @@ from isonomy.cli.columns import (
 from isonomy.cli.tables import DataTable
 from isonomy.errors import DataFileError
 
-__all__ = ["audit_table"]
+__all__ = ["audit_table", "require_audited"]
 
 
 def audit_table(
@@ -42,24 +47,57 @@ def audit_table(
     DataFileError
         If a column is missing or cannot be read as what it must be.
     """
+    require_audited(
+        table, label=label, prediction=prediction, groups=groups, score=score, control=control
+    )
+    y_true, y_pred = read_labels(table, [label, prediction])
+    _check_overlap(y_true, y_pred, label=label, prediction=prediction, table=table)
+    if pos_label is not None:
+        y_true, y_pred = _one_against_rest(y_true, y_pred, pos_label, label=label, table=table)
+    found = read_groups(table, groups, missing=missing_groups)
+    controls = read_groups(table, control, missing=missing_groups) if control else None
+    if table.copies is not None:
+        return audit_counts(
+            y_true,
+            y_pred,
+            table.copies,
+            sensitive_features=found,
+            control_features=controls,
+            min_cell=min_cell,
+            random_state=random_state,
+        )
+    return audit(
+        y_true,
+        y_pred,
+        sensitive_features=found,
+        y_score=_read_score(table, score, y_true) if score else None,
+        control_features=controls,
+        min_cell=min_cell,
+        random_state=random_state,
+    )
+
+
+def require_audited(
+    table: DataTable,
+    *,
+    label: str,
+    prediction: str,
+    groups: Sequence[str],
+    score: str | None,
+    control: Sequence[str],
+) -> None:
+    """Raise unless the table has every column that an audit was told of.
+
+    Raises
+    ------
+    DataFileError
+        Naming the first one that is not there.
+    """
     asked = {"--label": [label], "--prediction": [prediction], "--group": groups}
     asked |= {"--score": [score] if score else [], "--control": control}
     for option, names in asked.items():
         for name in names:
             require_column(table, name, option=option)
-    y_true, y_pred = read_labels(table, [label, prediction])
-    _check_overlap(y_true, y_pred, label=label, prediction=prediction, table=table)
-    if pos_label is not None:
-        y_true, y_pred = _one_against_rest(y_true, y_pred, pos_label, label=label, table=table)
-    return audit(
-        y_true,
-        y_pred,
-        sensitive_features=read_groups(table, groups, missing=missing_groups),
-        y_score=_read_score(table, score, y_true) if score else None,
-        control_features=read_groups(table, control, missing=missing_groups) if control else None,
-        min_cell=min_cell,
-        random_state=random_state,
-    )
 
 
 def _read_score(table: DataTable, name: str, y_true: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isonomy.errors import OutputError
 
-__all__ = ["LAST", "whole_folder"]
+__all__ = ["LAST", "check_folder", "whole_folder"]
 
 LAST = "report.json"
 """The file that is put in place last: where it is, the others are complete."""
@@ -34,7 +34,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     created: list[Path] = []
     try:
-        _check(target, path)
+        check_folder(path)
         _make_parents(target.parent, created)
         temporary = target.with_name(f".{secrets.token_hex(6)}-{target.name}")
         temporary.mkdir()
@@ -54,7 +54,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _check(target: Path, path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Raise unless ``path`` is absent, or a folder that can be written."""
+    target = Path(os.path.realpath(path))
     if target.exists() and not target.is_dir():
         raise OutputError(f"The output {path} must be a folder, but a file has that name.")
     if target.is_dir() and not os.access(target, os.W_OK | os.X_OK):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isonomy.cli.columns import (
     find_columns,
+    finite_cells,
     read_groups,
     read_labels,
     read_numbers,
@@ -21,7 +21,7 @@ from isonomy.cli.columns import (
 from isonomy.cli.tables import DataTable
 from isonomy.errors import DataFileError
 
-__all__ = ["WEIGHT_COLUMN", "Rows", "read_features", "read_rows"]
+__all__ = ["WEIGHT_COLUMN", "Rows", "choose_columns", "read_features", "read_rows", "refuse_gaps"]
 
 WEIGHT_COLUMN = "isonomy_weight"
 
@@ -63,6 +63,22 @@ def read_rows(
         If a column is missing or holds the wrong kind of value, or a feature has missing
         values and ``drop_missing`` is off.
     """
+    names = choose_columns(table, label=label, groups=groups, features=features)
+    kept, numbers, n_dropped = read_features(table, names, drop_missing=drop_missing)
+    (labels,) = read_labels(kept, [label])
+    return Rows(kept, numbers, labels, read_groups(kept, groups, missing=missing_groups), n_dropped)
+
+
+def choose_columns(
+    table: DataTable, *, label: str, groups: Sequence[str], features: str
+) -> list[str]:
+    """Return the names of the feature columns, the other columns being there too.
+
+    Raises
+    ------
+    DataFileError
+        If a column is missing, or one has the name of what will be written.
+    """
     require_column(table, label, option="--label")
     for name in groups:
         require_column(table, name, option="--group")
@@ -71,10 +87,7 @@ def read_rows(
             f"{table.path} already has a column {WEIGHT_COLUMN!r}, which `isonomy steer` "
             "writes: rename it first."
         )
-    names = find_columns(table, features, exclude=[label, *groups])
-    kept, numbers, n_dropped = read_features(table, names, drop_missing=drop_missing)
-    (labels,) = read_labels(kept, [label])
-    return Rows(kept, numbers, labels, read_groups(kept, groups, missing=missing_groups), n_dropped)
+    return find_columns(table, features, exclude=[label, *groups])
 
 
 def read_features(
@@ -91,28 +104,38 @@ def read_features(
     known = np.ones(table.n_rows, dtype=bool)
     gaps: dict[str, int] = {}
     for name, column in columns.items():
-        finite = pc.fill_null(pc.is_finite(column), False).to_numpy()
+        finite = finite_cells(column)
         known &= finite
         if not finite.all():
             gaps[name] = int((~finite).sum())
     n_dropped = int((~known).sum())
-    if gaps and not drop_missing:
-        shown = ", ".join(f"{name!r} ({n})" for name, n in list(gaps.items())[:8])
-        raise DataFileError(
-            f"Features of {table.path} must be finite numbers in every row, got missing values "
-            f"in {shown}: {n_dropped} of {table.n_rows} rows. Fill them, leave the columns out, "
-            "or drop the rows with --drop-missing."
-        )
-    if n_dropped == table.n_rows:
-        raise DataFileError(
-            f"Every row of {table.path} misses a feature, so --drop-missing leaves none: leave "
-            f"the emptiest column out ({max(gaps, key=lambda name: gaps[name])!r})."
-        )
+    refuse_gaps(table, gaps, n_dropped, table.n_rows, drop_missing=drop_missing)
     frame = pa.table(columns)
     if not n_dropped:
         return table, frame, 0
     mask = pa.array(known)
-    kept = DataTable(
-        table.columns.filter(mask), table.path, table.kind, table.suffix, table.delimiter
-    )
-    return kept, frame.filter(mask), n_dropped
+    return table.with_rows(table.columns.filter(mask)), frame.filter(mask), n_dropped
+
+
+def refuse_gaps(
+    table: DataTable, gaps: Mapping[str, int], n_incomplete: int, n_rows: int, *, drop_missing: bool
+) -> None:
+    """Raise if features are missing: ``gaps`` counts cells by column, the others rows.
+
+    Raises
+    ------
+    DataFileError
+        Unless ``drop_missing`` leaves some row.
+    """
+    if gaps and not drop_missing:
+        shown = ", ".join(f"{name!r} ({n})" for name, n in list(gaps.items())[:8])
+        raise DataFileError(
+            f"Features of {table.path} must be finite numbers in every row, got missing values "
+            f"in {shown}: {n_incomplete} of {n_rows} rows. Fill them, leave the columns out, "
+            "or drop the rows with --drop-missing."
+        )
+    if n_incomplete == n_rows:
+        raise DataFileError(
+            f"Every row of {table.path} misses a feature, so --drop-missing leaves none: leave "
+            f"the emptiest column out ({max(gaps, key=lambda name: gaps[name])!r})."
+        )

@@ -10,7 +10,7 @@ from typing import Literal
 from isonomy.cli.exits import one_line
 from isonomy.errors import InvalidInputError
 
-__all__ = ["Mode", "SteerRequest", "refuse_with_apply"]
+__all__ = ["ApplyRequest", "Mode", "SteerRequest", "refuse_with_apply"]
 
 Mode = Literal["blind", "given", "infer"]
 
@@ -33,6 +33,7 @@ class SteerRequest:
     drop_missing: bool = False
     missing_groups: Literal["raise", "own_group"] = "raise"
     random_state: int = 0
+    batch_rows: int | None = None
 
     def __post_init__(self) -> None:
         given = {"--label": self.label, "--group": self.groups, "--features": self.features}
@@ -58,7 +59,19 @@ class SteerRequest:
         words += ["--test-size", f"{self.test_size:g}", "--random-state", str(self.random_state)]
         words += ["--drop-missing"] * self.drop_missing
         words += ["--missing-groups", "own_group"] * (self.missing_groups == "own_group")
+        if self.batch_rows is not None:
+            words += ["--batch-rows", str(self.batch_rows)]
         return one_line(shlex.join([*words, "-o", "OUT"]))
+
+
+@dataclass(frozen=True)
+class ApplyRequest:
+    """The options of ``--apply``."""
+
+    artefact: Path
+    groups: tuple[str, ...] = ()
+    drop_missing: bool = False
+    batch_rows: int | None = None
 
 
 def refuse_with_apply(label: str | None, features: str | None) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from isonomy.cli._comparison_summary import GAP, certificate_line, find_method, method_line
+from isonomy.cli._cost import Clock
 
 __all__ = ["steer_lines"]
 
 SHOWN = 12
 
 
-def steer_lines(result: Mapping[str, Any], *, name: str, folder: Path, seconds: float) -> list[str]:
+def steer_lines(result: Mapping[str, Any], *, name: str, folder: Path, clock: Clock) -> list[str]:
     """Return what was steered, before and after where it was judged, and where it is."""
     what = result["steered"]
     judged = _judged(result) if result["kind"] == "comparison" else []
@@ -25,7 +26,7 @@ def steer_lines(result: Mapping[str, Any], *, name: str, folder: Path, seconds: 
         *([f"Dropped {n_dropped} rows with a missing feature."] if n_dropped else []),
         f"Written: {folder / what['file']}"
         + (", artefact.safetensors, index.html and report.json beside it" if judged else ""),
-        f"Cost: {seconds:.1f} s for {what['n_rows']} rows.",
+        clock.cost(what["n_rows"] + n_dropped),
     ]
 
 
@@ -33,9 +34,10 @@ def _judged(result: Mapping[str, Any]) -> list[str]:
     main = result["main_method"]
     methods = [m for n in ("untouched", main) if (m := find_method(result, n))]
     width = max(len(m["label"]) for m in methods)
-    n_test = result["data"]["n_test"]
+    n_test, n_sampled = result["data"]["n_test"], result["steered"].get("n_sampled")
+    sampled = f" in a sample of {n_sampled}" if n_sampled else ""
     return [
-        f"A logistic regression, before and after, judged on {n_test} rows kept apart:",
+        f"A logistic regression, before and after, judged on {n_test} rows kept apart{sampled}:",
         *(f"  {method_line(m, width=width)}" for m in methods),
         *(f"  Not computed: {row['what']} ({row['why']})" for row in result["not_computed"]),
         *_warning(result),

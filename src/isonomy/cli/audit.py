@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from isonomy.cli import options
-from isonomy.cli._audit_file import audit_table
+from isonomy.cli._audit_run import run_audit
 from isonomy.cli._audit_summary import print_audit
+from isonomy.cli._cost import Clock
 from isonomy.cli._criteria import parse_criterion
 from isonomy.cli._outputs import check_can_draw, write_report
+from isonomy.cli._reader import Reader
 from isonomy.cli.exits import CRITERION, complain
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
-from isonomy.cli.tables import read_table
 
 __all__ = ["audit"]
 
@@ -58,6 +59,8 @@ def audit(
     fail_if: FailIf = None,
     missing_groups: options.MissingGroups = "raise",
     random_state: options.RandomState = 0,
+    batch_rows: options.BatchRows = None,
+    resume: options.Resume = False,
     encoding: options.Encoding = "utf-8",
     delimiter: options.Delimiter = None,
     as_json: options.Json = False,
@@ -67,17 +70,19 @@ def audit(
     """Judge a classifier's predictions, by group.
 
     FILE holds one row a person: the true class, the predicted class, and groups. Prints the
-    rates of every group and the gaps between groups, with intervals.
+    rates of every group and the gaps between groups, with intervals. A large FILE is read
+    in batches: memory stays flat, and the numbers are the same.
     """
     criteria = [parse_criterion(text) for text in fail_if or ()]
     if output:
         check_can_draw()
+    clock = Clock()
+    reader = Reader(file, encoding, delimiter, batch_rows, resume)
     with show_progress(quiet=quiet) as report_progress:
-        report_progress("reading", 0, 2)
-        table = read_table(file, encoding=encoding, delimiter=delimiter)
-        report_progress("auditing", 1, 2)
-        result = audit_table(
-            table,
+        result = run_audit(
+            reader,
+            output,
+            progress=report_progress,
             label=label,
             prediction=prediction,
             groups=group,
@@ -87,7 +92,7 @@ def audit(
             missing_groups=missing_groups,
             min_cell=min_cell,
             random_state=random_state,
-        ).to_dict()
+        )
         failed = [sentence for c in criteria if (sentence := c.judge(result))]
         page = write_report(result, output) if output else None
     if as_json:
@@ -95,6 +100,7 @@ def audit(
     else:
         print_audit(result, name=str(file))
         print_lines([f"Report: {page}"] if page else [])
+        print_lines([clock.cost(result["n_samples"])] if reader.in_batches() else [])
     for sentence in failed:
         complain(sentence)
     if failed:

@@ -19,6 +19,9 @@ from isonomy.groups import MISSING_GROUP
 __all__ = [
     "count_missing",
     "find_columns",
+    "finite_cells",
+    "is_number_text",
+    "is_text",
     "read_groups",
     "read_labels",
     "read_numbers",
@@ -126,7 +129,7 @@ def read_numbers(table: DataTable, name: str) -> pa.ChunkedArray:
     column = table.columns.column(name)
     if _is_number_type(column.type):
         return column if pa.types.is_floating(column.type) else column.cast(pa.float64())
-    if not _is_text(column.type):
+    if not is_text(column.type):
         raise DataFileError(
             f"The column {name!r} of {table.path} must hold numbers, got {column.type}."
         )
@@ -136,7 +139,8 @@ def read_numbers(table: DataTable, name: str) -> pa.ChunkedArray:
         row, cell = _first_text(column)
         raise DataFileError(
             f"The column {name!r} of {table.path} must hold numbers, got {cell!r} in row "
-            f"{row}. Leave it out of --features (it then passes untouched) or encode it."
+            f"{table.first_row + row}. Leave it out of --features (it then passes untouched) or "
+            "encode it."
         ) from error
 
 
@@ -151,11 +155,16 @@ def _first_text(column: pa.ChunkedArray) -> tuple[int, str]:
 
 def _is_numeric(table: DataTable, name: str) -> bool:
     column = table.columns.column(name)
-    if not _is_text(column.type):
+    if not is_text(column.type):
         return _is_number_type(column.type)
+    return is_number_text(column) is True
+
+
+def is_number_text(column: pa.ChunkedArray) -> bool | None:
+    """Whether every known cell of a column of text is a number; None if none is known."""
     filled = _blank_to_null(column)
     if filled.null_count == len(filled):
-        return False
+        return None
     try:
         filled.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -163,7 +172,8 @@ def _is_numeric(table: DataTable, name: str) -> bool:
     return True
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether cells of this type are text."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
@@ -195,18 +205,23 @@ def read_labels(table: DataTable, names: Sequence[str]) -> list[NDArray[Any]]:
     if all(_is_numeric(table, name) for name in names):
         numbers = [read_numbers(table, name) for name in names]
         for name, column in zip(names, numbers, strict=True):
-            _refuse_missing(table, name, count_missing(column))
+            _refuse_missing(table, name, table.count(~finite_cells(column)))
         return [_plain_numbers(column) for column in numbers]
     found = [_as_text(table.columns.column(name)) for name in names]
     for name, values in zip(names, found, strict=True):
-        _refuse_missing(table, name, int(_absent(values).sum()))
+        _refuse_missing(table, name, table.count(_absent(values)))
     return found
 
 
 def count_missing(column: pa.ChunkedArray) -> int:
     """Return how many cells of a column of numbers are null, NaN or infinite."""
-    finite = pc.sum(pc.is_finite(column).cast(pa.int64())).as_py() or 0
-    return len(column) - int(finite)
+    return int((~finite_cells(column)).sum())
+
+
+def finite_cells(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return which cells of a column of numbers are known and finite."""
+    finite: NDArray[np.bool_] = pc.fill_null(pc.is_finite(column), False).to_numpy()
+    return finite
 
 
 def _refuse_missing(table: DataTable, name: str, n_missing: int) -> None:
@@ -224,7 +239,7 @@ def _plain_numbers(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _as_text(column: pa.ChunkedArray) -> NDArray[Any]:
-    cells = _blank_to_null(column) if _is_text(column.type) else column
+    cells = _blank_to_null(column) if is_text(column.type) else column
     return np.array([_cell_text(cell) for cell in cells.to_pylist()], dtype=object)
 
 
@@ -257,7 +272,7 @@ def read_groups(
         if absent.any() and missing == "raise":
             raise MissingGroupValuesError(
                 f"The group column {name!r} of {table.path} must have a value in every row, got "
-                f"{int(absent.sum())} missing of {table.n_rows}. Drop those rows, or keep them "
+                f"{table.count(absent)} missing of {table.n_rows}. Drop those rows, or keep them "
                 "as a group of their own with --missing-groups own_group."
             )
         values[absent] = MISSING_GROUP

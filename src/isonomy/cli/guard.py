@@ -55,8 +55,8 @@ class GuardedGroup(TyperGroup):
             except BrokenPipeError:
                 _forget_stdout()
                 raise typer.Exit(BROKEN_PIPE) from None
-            except KeyboardInterrupt:
-                message = "interrupted; nothing was left half-written."
+            except KeyboardInterrupt as stop:
+                message = str(stop) or "interrupted; nothing was left half-written."
                 _explain(message, debug=ctx.meta.get(DEBUG_KEY, False))
                 raise typer.Exit(INTERRUPTED) from None
 

@@ -10,6 +10,7 @@ import typer
 from isonomy.cli.exits import DEBUG_KEY
 
 __all__ = [
+    "BatchRows",
     "DataFile",
     "Debug",
     "Delimiter",
@@ -21,6 +22,7 @@ __all__ = [
     "OptionalLabel",
     "Quiet",
     "RandomState",
+    "Resume",
 ]
 
 
@@ -75,4 +77,15 @@ Delimiter = Annotated[
     typer.Option(
         "--delimiter", metavar="CHAR", help="Separator of a CSV, when it is not the suffix's own."
     ),
+]
+BatchRows = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-rows",
+        metavar="N",
+        help="Read N rows at a time, in flat memory; 0: all at once. Large files: unasked.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run in batches that was stopped.")
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from isonomy.cli.exits import one_line
 
@@ -23,9 +23,11 @@ def show_progress(*, quiet: bool) -> Iterator[Report]:
     console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False)
     columns = (
         BarColumn(bar_width=24),
-        TextColumn("{task.completed}/{task.total}", markup=False),
+        TextColumn("{task.completed:,}/{task.total:,}", markup=False),
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
+        TextColumn("left:", markup=False),
+        TimeRemainingColumn(),
     )
     shown = console.is_terminal and not quiet
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isonomy.cli import options
-from isonomy.cli._apply_file import apply_to_file
-from isonomy.cli._folder import whole_folder
-from isonomy.cli._steer_file import steer_file
-from isonomy.cli._steer_request import Mode, SteerRequest, refuse_with_apply
+from isonomy.cli._cost import Clock
+from isonomy.cli._reader import Reader
+from isonomy.cli._steer_request import ApplyRequest, Mode, SteerRequest, refuse_with_apply
+from isonomy.cli._steer_run import run_steer
 from isonomy.cli._steer_summary import steer_lines
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
-from isonomy.cli.tables import read_table
 
 __all__ = ["steer"]
 
@@ -55,6 +53,8 @@ def steer(
     drop_missing: DropMissing = False,
     missing_groups: options.MissingGroups = "raise",
     random_state: options.RandomState = 0,
+    batch_rows: options.BatchRows = None,
+    resume: options.Resume = False,
     encoding: options.Encoding = "utf-8",
     delimiter: options.Delimiter = None,
     as_json: options.Json = False,
@@ -65,10 +65,12 @@ def steer(
 
     Learns from FILE how to carry the groups' rows to common distributions, judges it on
     rows kept apart, and writes the steered rows, an artefact and a report. With --apply,
-    steers FILE by an artefact; no label is needed, and the groups only in mode given.
+    steers FILE by an artefact; no label is needed, and the groups only in mode given. A
+    large FILE is read in batches: memory stays flat, and --resume goes on with a stopped run.
     """
-    start = time.perf_counter()
-    with show_progress(quiet=quiet) as progress, whole_folder(output) as folder:
+    clock = Clock()
+    with show_progress(quiet=quiet) as progress:
+        request: SteerRequest | ApplyRequest
         if apply is None:
             request = SteerRequest(
                 label or "",
@@ -79,17 +81,14 @@ def steer(
                 drop_missing,
                 missing_groups,
                 random_state,
+                batch_rows,
             )
-            table = read_table(file, encoding=encoding, delimiter=delimiter)
-            result = steer_file(table, folder, request, progress=progress)
         else:
             refuse_with_apply(label, features)
-            table = read_table(file, encoding=encoding, delimiter=delimiter)
-            result = apply_to_file(
-                table, folder, artefact=apply, groups=group or (), drop_missing=drop_missing
-            )
+            request = ApplyRequest(apply, tuple(group or ()), drop_missing, batch_rows)
+        reader = Reader(file, encoding, delimiter, batch_rows, resume)
+        result = run_steer(reader, output, request, progress=progress)
     if as_json:
         print_json(result)
         return
-    seconds = time.perf_counter() - start
-    print_lines(steer_lines(result, name=str(file), folder=output, seconds=seconds))
+    print_lines(steer_lines(result, name=str(file), folder=output, clock=clock))

@@ -9,19 +9,21 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from isonomy.errors import DataFileError
 
-__all__ = ["DataTable", "read_table"]
+__all__ = ["DataTable", "check_file", "check_header", "open_csv", "read_table", "readable"]
 
 Kind = Literal["csv", "parquet"]
 
@@ -39,13 +41,19 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class DataTable:
-    """The rows of one file: CSV columns as text, Parquet columns as stored."""
+    """The rows of one file: CSV columns as text, Parquet columns as stored.
+
+    A batch of a larger file begins at its row ``first_row``; with ``copies`` each row
+    stands for so many equal ones.
+    """
 
     columns: pa.Table
     path: Path
     kind: Kind
     suffix: str
     delimiter: str
+    first_row: int = 0
+    copies: NDArray[np.intp] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -54,8 +62,35 @@ class DataTable:
 
     @property
     def n_rows(self) -> int:
-        """Rows below the header."""
-        return int(self.columns.num_rows)
+        """Rows below the header, copies included."""
+        return int(self.columns.num_rows) if self.copies is None else int(self.copies.sum())
+
+    def count(self, mask: NDArray[np.bool_]) -> int:
+        """Return how many rows the mask picks, copies included."""
+        return int(mask.sum() if self.copies is None else self.copies[mask].sum())
+
+    def with_rows(self, columns: pa.Table, first_row: int = 0) -> DataTable:
+        """Return other rows of the same file."""
+        return DataTable(columns, self.path, self.kind, self.suffix, self.delimiter, first_row)
+
+
+def check_file(path: Path, delimiter: str | None = None) -> tuple[Kind, str, str]:
+    """Return kind, suffix and delimiter of a file that is there and not empty.
+
+    Raises
+    ------
+    DataFileError
+        If it is missing, empty, no file, or of a kind that is not read.
+    """
+    suffix = _suffix(path)
+    kind, default = SUFFIXES[suffix]
+    if not path.exists():
+        raise DataFileError(f"The file {path} does not exist. Check the path.")
+    if not path.is_file():
+        raise DataFileError(f"{path} is not a file. Pass one CSV or Parquet file.")
+    if path.stat().st_size == 0:
+        raise DataFileError(f"The file {path} is empty (0 bytes): it needs a header and rows.")
+    return kind, suffix, delimiter or default
 
 
 def read_table(path: Path, *, encoding: str = "utf-8", delimiter: str | None = None) -> DataTable:
@@ -67,16 +102,8 @@ def read_table(path: Path, *, encoding: str = "utf-8", delimiter: str | None = N
         If the file is missing, empty, of another kind, in another encoding, has no rows
         below its header, repeats a column name, or has rows of different length.
     """
-    suffix = _suffix(path)
-    kind, default = SUFFIXES[suffix]
-    if not path.exists():
-        raise DataFileError(f"The file {path} does not exist. Check the path.")
-    if not path.is_file():
-        raise DataFileError(f"{path} is not a file. Pass one CSV or Parquet file.")
-    if path.stat().st_size == 0:
-        raise DataFileError(f"The file {path} is empty (0 bytes): it needs a header and rows.")
-    separator = delimiter or default
-    with _readable(path, encoding):
+    kind, suffix, separator = check_file(path, delimiter)
+    with readable(path, encoding):
         if kind == "csv":
             table = _read_csv(path, suffix=suffix, encoding=encoding, delimiter=separator)
         else:
@@ -100,7 +127,7 @@ def _suffix(path: Path) -> str:
 
 
 @contextmanager
-def _readable(path: Path, encoding: str) -> Iterator[None]:
+def readable(path: Path, encoding: str) -> Iterator[None]:
     """Turn what Python and Arrow raise while reading into one sentence."""
     try:
         yield
@@ -139,13 +166,28 @@ def _arrow_error(path: Path, encoding: str, text: str) -> DataFileError:
 
 def _read_parquet(path: Path) -> pa.Table:
     with path.open("rb") as raw, pq.ParquetFile(raw) as file:
-        _check_header(list(file.schema_arrow.names), path)
+        check_header(list(file.schema_arrow.names), path)
         return file.read()
 
 
 def _read_csv(path: Path, *, suffix: str, encoding: str, delimiter: str) -> pa.Table:
+    how = {"suffix": suffix, "encoding": encoding, "delimiter": delimiter}
+    with open_csv(path, **how, read=pacsv.read_csv) as table:
+        return table
+
+
+@contextmanager
+def open_csv(
+    path: Path,
+    *,
+    suffix: str,
+    encoding: str,
+    delimiter: str,
+    read: Callable[..., Any] = pacsv.open_csv,
+) -> Iterator[Any]:
+    """Yield what ``read`` makes of the file: by default a reader of record batches."""
     names = _read_header(path, suffix=suffix, encoding=encoding, delimiter=delimiter)
-    _check_header(names, path)
+    check_header(names, path)
     # every column as text: an unquoted empty cell is null, a quoted one stays ""
     convert = pacsv.ConvertOptions(
         column_types={name: pa.string() for name in names},
@@ -156,7 +198,7 @@ def _read_csv(path: Path, *, suffix: str, encoding: str, delimiter: str) -> pa.T
     compression = "gzip" if suffix.endswith(".gz") else None
     # an open file, not its name: Arrow takes no name that is not text
     with path.open("rb") as raw, pa.input_stream(raw, compression=compression) as stream:
-        return pacsv.read_csv(
+        yield read(
             stream,
             read_options=pacsv.ReadOptions(encoding=encoding),
             parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -186,7 +228,8 @@ def _read_header(path: Path, *, suffix: str, encoding: str, delimiter: str) -> l
     return header
 
 
-def _check_header(names: list[str], path: Path) -> None:
+def check_header(names: list[str], path: Path) -> None:
+    """Raise if a column name occurs twice."""
     copies = sorted({name for name in names if names.count(name) > 1})
     if copies:
         shown = ", ".join(repr(name) for name in copies)

@@ -68,7 +68,10 @@ class ConfusionCounts:
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Checked rows: codes into ``classes`` and ``groups``; rows of weight 0 are gone."""
+    """Checked rows: codes into ``classes`` and ``groups``; rows of weight 0 are gone.
+
+    With ``copies`` every entry stands for so many equal rows, each of weight 1.
+    """
 
     classes: tuple[Hashable, ...]
     groups: tuple[Hashable, ...]
@@ -76,13 +79,29 @@ class LabelledRows:
     predicted: NDArray[np.intp]
     group: NDArray[np.intp]
     weight: Floats | None
+    copies: NDArray[np.intp] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are, copies included."""
+        return len(self.true) if self.copies is None else int(self.copies.sum())
+
+    @property
+    def group_sizes(self) -> NDArray[np.intp]:
+        """Rows of every group, ``(n_groups,)``."""
+        return self._tally(self.group, len(self.groups))
+
+    def _tally(self, codes: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+        # sums of whole numbers are exact in float64 up to 2^53 rows
+        tally = np.bincount(codes, self.copies, minlength=size)
+        return tally.astype(np.intp, copy=False)
 
     def count(self, group: NDArray[np.intp] | None = None) -> ConfusionCounts:
         """Return the confusion counts, with other group codes for the rows if given."""
         k, g = len(self.classes), len(self.groups)
         codes = (self.true * k + self.predicted) * g + (self.group if group is None else group)
         shape = (k, k, g)
-        rows = np.bincount(codes, minlength=k * k * g).reshape(shape)
+        rows = self._tally(codes, k * k * g).reshape(shape)
         if self.weight is None:
             ones = rows.astype(np.float64)
             return ConfusionCounts(self.classes, self.groups, ones, ones, rows)
@@ -100,6 +119,7 @@ class LabelledRows:
             self.predicted[keep],
             group.astype(np.intp, copy=False),
             None if self.weight is None else self.weight[keep],
+            None if self.copies is None else self.copies[keep],
         )
 
 
