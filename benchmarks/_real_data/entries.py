@@ -111,7 +111,7 @@ def _main_entries() -> list[Entry]:
         for tolerance in TOLERANCES:
             make = _linear_post("equal_opportunity", tolerance, groups)
             found.append(Entry(f"linear_post{mark}@{tolerance:g}", "rival", make))
-    ideal = ("ideal_blind", "ideal_given", "ideal_given_discriminant", "ideal_inferred")
+    ideal = ("ideal_blind", "ideal_given_full", "ideal_given_discriminant", "ideal_inferred")
     found += [Entry(name, "isonomy", _named(name)) for name in ideal]
     found.append(Entry("calibrated", "isonomy", _calibrated(BASE)))
     under = ("reweighing", "mean_matching", "leace", "mimic", *ideal)
@@ -120,6 +120,10 @@ def _main_entries() -> list[Entry]:
     for name in (BASE, "reweighing", "ideal_blind"):
         own = "calibrated_blind" if name == BASE else f"{name}+calibrated_blind"
         found.append(Entry(own, "isonomy", _calibrated(name, groups="infer")))
+    priced = {"accuracy_tolerance": 0.005}
+    found.append(Entry("calibrated@half_a_point", "isonomy", _calibrated(BASE, **priced)))
+    make = _calibrated(BASE, groups="infer", **priced)
+    found.append(Entry("calibrated_blind@half_a_point", "isonomy", make))
     return found
 
 
@@ -128,7 +132,7 @@ def _criterion_entries(criterion: str) -> list[Entry]:
         return Entry(f"{criterion}:{name}", family, make, criterion, tables_only=True)
 
     found = []
-    for name in (BASE, "reweighing", "ideal_blind", "ideal_given", "ideal_given_discriminant"):
+    for name in (BASE, "reweighing", "ideal_blind", "ideal_given_full", "ideal_given_discriminant"):
         make = _calibrated(name, criterion=criterion)
         found.append(entry("calibrated" if name == BASE else f"{name}+calibrated", "isonomy", make))
     for name in (BASE, "reweighing"):

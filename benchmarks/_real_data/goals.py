@@ -39,7 +39,7 @@ def biography_goals(judged: Judged) -> list[str]:
         "most .5 points)",
         lambda g: g["corrected"] <= bound,
     )
-    return lines
+    return [*lines, "Where rivals are compared, a corrected gap below 0 is 0 and a tie is lost."]
 
 
 def _goal(
@@ -67,8 +67,9 @@ def _deployed(row: Row) -> str:
 def _beats(rival: Row, row: Row, use: str) -> bool:
     if _deployed(rival) != use:
         return False
-    gap, own = rival["gap"][METRIC]["corrected"], row["gap"][METRIC]["corrected"]
-    return bool(gap < own and rival["accuracy"] > row["accuracy"])
+    # below 0 there is nothing left to win: a gap inside its noise is no better than another
+    gap, own = (max(r["gap"][METRIC]["corrected"], 0.0) for r in (rival, row))
+    return bool(gap <= own and rival["accuracy"] > row["accuracy"])
 
 
 def _figures(row: Row) -> str:

@@ -34,17 +34,17 @@ def take_saved_seconds() -> float:
 class RememberedRegression(LogisticRegression):
     """LogisticRegression whose fitted state is looked up in a folder first."""
 
-    def __init__(self, *, max_iter: int = 100, folder: str = "") -> None:
-        super().__init__(max_iter=max_iter)
+    def __init__(self, *, C: float = 1.0, max_iter: int = 100, folder: str = "") -> None:
+        super().__init__(C=C, max_iter=max_iter)
         self.folder = folder
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RememberedRegression:
         """Fit, or take the fit of the same rows, labels and weights from the folder."""
-        path = Path(self.folder) / f"{_digest(self.max_iter, X, y, sample_weight)}.npz"
+        path = Path(self.folder) / f"{_digest((self.C, self.max_iter), X, y, sample_weight)}.npz"
         state = _read(path)
         if state is None:
             start = time.process_time()
-            fitted = clone(LogisticRegression(max_iter=self.max_iter))
+            fitted = clone(LogisticRegression(C=self.C, max_iter=self.max_iter))
             fitted.fit(X, y, sample_weight=sample_weight)
             state = {
                 "coef": fitted.coef_,
@@ -63,8 +63,8 @@ class RememberedRegression(LogisticRegression):
         return self
 
 
-def _digest(max_iter: int, *arrays: Any) -> str:
-    state = hashlib.blake2b(f"{sklearn.__version__} {max_iter}".encode(), digest_size=16)
+def _digest(settings: tuple[float, int], *arrays: Any) -> str:
+    state = hashlib.blake2b(f"{sklearn.__version__} {settings}".encode(), digest_size=16)
     for values in arrays:
         array = np.ascontiguousarray(values)
         state.update(f"{array.shape} {array.dtype.str}".encode())

@@ -17,7 +17,7 @@ SIZES = (2_000, 4_000, 7_000, 10_000)
 _ENTRIES = (
     "untouched",
     "ideal_blind",
-    "ideal_given",
+    "ideal_given_full",
     "ideal_given_discriminant",
     "calibrated",
     "calibrated_blind",

@@ -21,6 +21,7 @@ SPELLED = {
     "linear_post_blind": "LinearPost, blind",
     "ideal_blind": "ideal, blind",
     "ideal_given": "ideal, given",
+    "ideal_given_full": "ideal, given, whole rows",
     "ideal_given_discriminant": "ideal, given, class directions",
     "ideal_inferred": "ideal, inferred",
     "calibrated": "calibrated offsets",
@@ -39,6 +40,7 @@ def label_of(name: str) -> str:
     first, _, last = stem.partition("+")
     words = SPELLED.get(first, first.replace("_", " "))
     ending = f", tolerance {tolerance}" if tolerance else ""
+    ending = ", at most half a point" if tolerance == "half_a_point" else ending
     ending = {"calibrated": " + calibrated", "calibrated_blind": " + calibrated, guessed"}.get(
         last, ""
     ) + ending

@@ -1,7 +1,9 @@
 """Which source files a fitted method depends on, and one hash of what they say.
 
 A result is recomputed when code that made it changed, and only then: comments, docstrings
-and files that the method never imports do not count.
+and files that the method never imports do not count. What counts is the text at the start of
+the process, before anything else of isonomy is imported: a file that is edited while a long
+run goes on is not the code that the run executes.
 """
 
 from __future__ import annotations
@@ -77,10 +79,18 @@ def _closure(modules: Iterable[str]) -> set[str]:
     return found
 
 
+@cache
+def _texts() -> dict[Path, str]:
+    return {path: path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+
+
+_texts()
+
+
 def _file(module: str) -> Path | None:
     place = ROOT.joinpath(*module.split(".")[1:])
     for path in (place.with_suffix(".py"), place / "__init__.py"):
-        if path.is_file():
+        if path in _texts():
             return path
     return None
 
@@ -88,7 +98,7 @@ def _file(module: str) -> Path | None:
 @cache
 def _tree(module: str) -> ast.Module:
     path = _file(module)
-    return ast.parse("" if path is None else path.read_text(encoding="utf-8"))
+    return ast.parse("" if path is None else _texts()[path])
 
 
 def _imports(module: str) -> Iterator[str]:

@@ -92,7 +92,7 @@ def why_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _place(case: Case, variant: str, fold: int, work: Path) -> tuple[Path, dict[str, Any]]:
-    model = _model(variant, LogisticRegression(max_iter=case.head_iterations))
+    model = _model(variant, LogisticRegression(C=case.head_c, max_iter=case.head_iterations))
     key = {
         "rows": case.fingerprint,
         "model": model.__repr__(N_CHAR_MAX=10**6),
@@ -115,7 +115,7 @@ def _model(variant: str, head: Any) -> SteeredClassifier:
 
 
 def _measure(case: Case, variant: str, rows: FoldRows, work: Path) -> dict[str, Any]:
-    head = RememberedRegression(max_iter=case.head_iterations, folder=str(work / "heads"))
+    head = RememberedRegression(C=case.head_c, max_iter=case.head_iterations, folder=str(work / "heads"))
     model = _model(variant, head)
     y, g = case.y, case.groups
     with warnings.catch_warnings():

@@ -240,7 +240,7 @@ def test_the_report_is_written_twice_with_the_same_bytes(call, tmp_path):
 def test_only_may_hold_wildcards_and_refuses_strangers(capsys):
     asked = real_data.parse(["--only", "compas,ideal_*"])
     assert asked.data == ["compas"]
-    assert asked.entries[:2] == ["ideal_blind", "ideal_given"]
+    assert asked.entries[:2] == ["ideal_blind", "ideal_given_full"]
     assert real_data.parse([]).data == list(real_data.DATA)
     with pytest.raises(SystemExit):
         real_data.parse(["--only", "titanic"])
@@ -346,15 +346,18 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
 
     def fingerprint(changed=None, text=""):
-        for name in (sources._tree, sources._code, sources._hash):
-            name.cache_clear()
+        forget_sources()
         if changed:
             (tmp_path / changed).write_text(text)
         return sources.source_fingerprint(["isonomy.one"])
 
     yield fingerprint
     monkeypatch.undo()
-    for name in (sources._tree, sources._code, sources._hash):
+    forget_sources()
+
+
+def forget_sources():
+    for name in (sources._texts, sources._tree, sources._code, sources._hash):
         name.cache_clear()
 
 
@@ -363,6 +366,15 @@ def test_code_counts_words_and_strangers_do_not(package):
     assert package("many/two.py", '"""Words."""\n\n# more\nclass Two:\n    x = 1\n') == first
     assert package("many/three.py", "X = 2\n") == first
     assert package("many/two.py", "class Two:\n    x = 2\n") != first
+
+
+def test_what_is_edited_during_a_run_does_not_count_in_it(package, tmp_path):
+    first = package()
+    forget_sources()
+    sources._texts()  # a process starts, and imports the modules
+    (tmp_path / "many" / "two.py").write_text("class Two:\n    x = 2\n")
+    assert sources.source_fingerprint(["isonomy.one"]) == first
+    assert package() != first
 
 
 def test_a_method_depends_on_what_it_is_made_of():
@@ -433,6 +445,16 @@ def test_the_goals_of_the_biographies_are_told_as_reached_or_not():
     assert "at most 0.0325" in text
     assert "not reached; nearest is ideal, blind" in text
     assert "better than ideal, blind on both axes: none" in text
+
+
+def test_a_gap_inside_its_noise_is_no_better_than_another():
+    rows = [
+        biography_row("untouched", "untouched", "none", (0.050, 0.070, 0.0001), 0.0),
+        biography_row("calibrated", "isonomy", "given", (-0.010, 0.030, 0.6), 0.002),
+        biography_row("linear_post@0.01", "rival", "given", (-0.005, 0.035, 0.5), 0.001),
+    ]
+    text = "\n".join(goals.biography_goals(Judged(None, rows, [])))
+    assert "better than calibrated offsets on both axes: LinearPost, aware, tolerance 0.01" in text
 
 
 def criterion_row(name, family, gap, loss, same=1.0):

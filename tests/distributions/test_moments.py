@@ -350,3 +350,28 @@ def test_missing_group_values_raise_with_their_count():
 def test_bad_arguments_raise_one_clear_sentence(build, message):
     with pytest.raises(InvalidInputError, match=message):
         build()
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_scatters_wider_than_a_mirrored_block_are_symmetric_and_exact(monkeypatch, kind):
+    monkeypatch.setattr("isonomy.distributions._accumulate._MIRROR_BLOCK", 4)
+    X, y, a = draw_rows(5, n=120, d=11)
+    w = np.random.default_rng(1).integers(1, 4, 120).astype(float)
+    found = collect(X, y, a, kind, w=w, cuts=[31, 64])
+    assert np.array_equal(found.covariances, np.swapaxes(found.covariances, -1, -2))
+    assert_same(found, collect(X.repeat(w.astype(int), 0), y.repeat(w.astype(int)),
+                               a.repeat(w.astype(int)), kind))  # fmt: skip
+
+
+def test_rows_that_jump_between_batches_lose_no_digits():
+    # the second batch lies 1e6 standard deviations away: squares about a shared centre would
+    # lose 12 digits of the scatter within
+    rng = np.random.default_rng(0)
+    near, far = rng.standard_normal((400, 2)), rng.standard_normal((3, 2)) + 1e6
+    labels = np.zeros(403, dtype=int)
+    found = CellMoments(2)
+    found.update(near, labels[:400], sensitive_features=labels[:400])
+    found.update(far, labels[400:], sensitive_features=labels[400:])
+    _, _, mean, covariance = cell_moments(np.vstack([near, far]), labels, labels)[(0, 0)]
+    assert found.means[0, 0] == pytest.approx(mean, rel=1e-14)
+    assert found.covariances[0, 0] == pytest.approx(covariance, rel=1e-13)

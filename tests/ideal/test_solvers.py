@@ -200,3 +200,19 @@ def test_class_coordinates_keep_all_distances_and_ignore_the_group(n_classes, d)
     turn = rng.normal(size=(d, d))
     moved = class_coordinates(means @ turn.T + 3.0, turn @ cov @ turn.T)
     np.testing.assert_allclose(moved, points, atol=1e-8)
+
+
+def test_the_image_of_the_cells_is_the_same_whatever_the_rotation():
+    rng = np.random.default_rng(4)
+    for k, d in ((3, 2), (3, 6), (2, 80)):
+        sides = []
+        for _ in range(2):
+            factor = rng.standard_normal((d, 2 * d))
+            sides.append((rng.standard_normal((k, d)), factor @ factor.T / d))
+        q = rng.dirichlet(np.ones(k))
+        images = []
+        for least in (True, False):
+            matrix, offset = best_affine_map(*sides[0], *sides[1], q, least_movement=least)
+            images.append((sides[0][0] @ matrix.T + offset, matrix @ sides[0][1] @ matrix.T))
+        assert images[1][0] == pytest.approx(images[0][0], abs=1e-9)
+        assert images[1][1] == pytest.approx(images[0][1], abs=1e-9)

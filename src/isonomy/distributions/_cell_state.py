@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isonomy._frames import Table
-from isonomy.distributions._accumulate import CellBatch, Covariance
+from isonomy.distributions._accumulate import (
+    CellBatch,
+    Covariance,
+    Slab,
+    add_squares,
+    mirror_upper,
+)
 from isonomy.errors import InvalidInputError, UnknownGroupError
 from isonomy.groups import sort_labels
 
@@ -46,6 +53,26 @@ class CellState:
             self._scatter if tied else self._scatter[y, a],
             a_map if tied else a_map[a],
         )
+
+    def _absorb_slabs(self, slabs: Iterable[Slab]) -> None:
+        """Combine with further rows, slab by slab."""
+        touched: set[Any] = set()
+        for slab in slabs:
+            y, a = slab.y, slab.a
+            before, known = self._weight[y, a], self._mean[y, a]
+            share = slab.weight / (before + slab.weight)
+            mean = slab.centre(before, known)
+            self._weight[y, a] += slab.weight
+            self._n_rows[y, a] += slab.n_rows
+            self._mean[y, a] += (mean - known) * share[:, None]
+            for place, rows in slab.blocks(self.covariance):
+                if self.covariance == "diagonal":
+                    self._scatter[place] += np.einsum("ij,ij->j", rows, rows)
+                else:
+                    add_squares(self._scatter[place], rows)
+                    touched.add(place)
+        for place in touched:
+            mirror_upper(self._scatter[place])
 
     def _absorb(self, batch: CellBatch) -> None:
         """Combine with the moments of further rows (Chan, Golub and LeVeque, eq. 2.1)."""

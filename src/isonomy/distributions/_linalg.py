@@ -21,10 +21,12 @@ __all__ = [
     "constant_columns",
     "correlation",
     "dependent_columns",
+    "invert_lower",
     "log_determinant",
     "matrix_rank",
     "rank_tolerance",
     "solve_cholesky",
+    "sure_cholesky",
     "symmetric_inverse_sqrt",
     "symmetric_sqrt",
     "symmetrize",
@@ -131,19 +133,47 @@ def cholesky(
         If the correlation matrix has an eigenvalue at or below ``rank_tolerance``.
     """
     scaled, scale = correlation(covariance)
-    d = len(scaled)
-    factor, info = lapack.dpotrf(scaled, lower=True, clean=True)
-    relative = _SAFETY * max(size or 0, d) * np.finfo(np.float64).eps
-    sure = False
-    if info == 0:
-        norm = float(np.abs(scaled).sum(axis=0).max())
-        reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
-        # the estimate may exceed the truth a little, hence the wide margin
-        sure = bool(reciprocal_condition > 10.0 * relative)
-    if not sure:
-        _check_eigenvalues(scaled, what=what, size=size, names=names, factored=info == 0)
+    factor, sure = _try_cholesky(scaled, size=size)
+    if factor is None or not sure:
+        _check_eigenvalues(scaled, what=what, size=size, names=names, factored=factor is not None)
+    assert factor is not None  # else the check has raised
     lower: NDArray[np.float64] = factor * scale[:, None]
     return lower
+
+
+def sure_cholesky(
+    matrix: NDArray[np.float64], *, size: int | None = None
+) -> NDArray[np.float64] | None:
+    """Return the lower factor of a correlation matrix that is far from singular, else None.
+
+    Parameters
+    ----------
+    matrix : (d, d), symmetric, of entries about 1 or less
+    size : int, optional
+        As in :func:`rank_tolerance`.
+
+    Returns
+    -------
+    (d, d) or None
+        None does not say that the matrix is singular: only its eigenvalues can.
+    """
+    factor, sure = _try_cholesky(matrix, size=size)
+    return factor if sure else None
+
+
+def _try_cholesky(
+    scaled: NDArray[np.float64], *, size: int | None
+) -> tuple[NDArray[np.float64] | None, bool]:
+    """Return the lower factor, or None, and whether it is surely far from singular."""
+    d = len(scaled)
+    factor, info = lapack.dpotrf(scaled, lower=True, clean=True)
+    if info != 0:
+        return None, False
+    relative = _SAFETY * max(size or 0, d) * np.finfo(np.float64).eps
+    norm = float(np.abs(scaled).sum(axis=0).max())
+    reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
+    # the estimate may exceed the truth a little, hence the wide margin
+    return factor, bool(reciprocal_condition > 10.0 * relative)
 
 
 def _check_eigenvalues(
@@ -183,6 +213,14 @@ def solve_cholesky(lower: NDArray[np.float64], rhs: NDArray[np.float64]) -> NDAr
     """Return ``L^-1 rhs`` for the lower factor L."""
     solved: NDArray[np.float64] = solve_triangular(lower, rhs, lower=True, check_finite=False)
     return solved
+
+
+def invert_lower(lower: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``L^-1`` for the lower factor L of a positive definite matrix."""
+    inverse, info = lapack.dtrtri(lower, lower=True)
+    assert info == 0  # a factor has no 0 on its diagonal
+    found: NDArray[np.float64] = inverse
+    return found
 
 
 def log_determinant(lower: NDArray[np.float64]) -> float:

@@ -224,10 +224,26 @@ class AffineMap:
         dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         out: NDArray[Any] = np.empty(rows.shape, dtype=dtype)
         step = max(1, _BLOCK_VALUES // self.n_features)
+        # one block serves all: fresh memory costs as much as the arithmetic of a low rank
+        room = np.empty((2, min(step, len(rows)), self.n_features))
         for start in range(0, len(rows), step):
-            block = np.asarray(rows[start : start + step], dtype=np.float64)
-            out[start : start + step] = self._linear_rows(block) + self.offset
+            part = rows[start : start + step]
+            block, image = room[:, : len(part)]
+            block[...] = part
+            out[start : start + step] = self._image(block, image)
         return out
+
+    def _image(self, block: NDArray[np.float64], image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the image of ``block``; either array may be overwritten."""
+        if self.factors is None:
+            np.matmul(block, self.matrix.T, out=image)
+            image += self.offset
+            return image
+        left, right = self.factors
+        np.matmul(block @ right, left.T, out=image)
+        image += self.offset
+        block += image
+        return block
 
     def _linear_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.factors is not None:

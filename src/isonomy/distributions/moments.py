@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isonomy._frames import read_table
 from isonomy._validation import check_choice, check_same_length, check_sample_weight
-from isonomy.distributions._accumulate import Covariance, iterate_batches
+from isonomy.distributions._accumulate import Covariance, iterate_slabs
 from isonomy.distributions._cell_state import fixed_labels, label_positions
 from isonomy.distributions._cell_totals import CellTotals
 from isonomy.errors import InvalidInputError
@@ -210,8 +210,7 @@ class CellMoments(CellTotals):
         if weight is not None and not weight.all():
             y_codes = np.where(weight > 0, y_codes, 0)
             group_codes = np.where(weight > 0, group_codes, 0)
-        for batch in iterate_batches(values, y_codes, group_codes, weight, self.covariance):
-            self._absorb(batch)
+        self._absorb_slabs(iterate_slabs(values, y_codes, group_codes, weight, self.covariance))
 
     def merge(self, other: CellMoments) -> CellMoments:
         """Return the moments of the rows of both; neither is changed.
