@@ -35,7 +35,7 @@ def _leace(estimator: Any, random_state: int | None) -> Any:
 def _ideal(
     groups: Literal["blind", "given", "infer"],
     *,
-    subspace: Literal["full", "discriminant"] = "full",
+    subspace: Literal["auto", "full", "discriminant"] = "auto",
     calibrated: bool = False,
 ) -> Factory:
     def make(estimator: Any, random_state: int | None) -> Any:
@@ -46,14 +46,17 @@ def _ideal(
     return make
 
 
-def _calibrated(estimator: Any, random_state: int | None) -> Any:
-    return _with(
-        estimator,
-        "passthrough",
-        reweigh=False,
-        calibrator=GapCalibrator(),
-        random_state=random_state,
-    )
+def _calibrated(groups: Literal["given", "infer"], tolerance: float | None = None) -> Factory:
+    def make(estimator: Any, random_state: int | None) -> Any:
+        return _with(
+            estimator,
+            "passthrough",
+            reweigh=False,
+            calibrator=GapCalibrator(groups=groups, accuracy_tolerance=tolerance),
+            random_state=random_state,
+        )
+
+    return make
 
 
 def _with(estimator: Any, steerer: Any, **settings: Any) -> SteeredClassifier:
@@ -124,6 +127,14 @@ _DEFAULT = (
         _ideal("given"),
     ),
     Method(
+        "ideal_given_full",
+        "Ideal steering, whole rows",
+        "isonomy",
+        "given",
+        "As with the group given, and whole rows move, however few there are.",
+        _ideal("given", subspace="full"),
+    ),
+    Method(
         "ideal_given_discriminant",
         "Ideal steering, class directions",
         "isonomy",
@@ -147,7 +158,16 @@ _DEFAULT = (
         "given",
         "The untouched classifier's class scores are shifted by a small offset for every group, "
         "learnt on cross-fitted scores.",
-        _calibrated,
+        _calibrated("given"),
+    ),
+    Method(
+        "calibrated_inferred",
+        "Calibrated offsets, group guessed",
+        "isonomy",
+        "inferred",
+        "The untouched classifier's class scores are shifted by offsets weighted by a guess of "
+        "the group, as far as that costs at most half a point of accuracy.",
+        _calibrated("infer", tolerance=0.005),
     ),
     Method(
         "ideal_given+calibrated",

@@ -50,29 +50,30 @@ class KnownGroups:
         return table
 
 
-@dataclass(frozen=True)
 class GuessedGroups:
-    """``posterior[i, k, a]`` = P(group a | row i, were its class k), (n, n_classes, n_groups).
+    """P(group | row, were its class k): one array (n, n_classes) a group.
 
-    A middle axis of length 1 says the same whatever the class.
+    Given as (n, n_classes, n_groups); a middle axis of length 1 says the same whatever
+    the class.
     """
 
-    posterior: Floats
+    def __init__(self, posterior: Floats) -> None:
+        # laid out by group: a sum over groups is then a few passes over whole arrays
+        self.by_group = np.ascontiguousarray(np.moveaxis(posterior, 2, 0))
 
     def shift(self, offsets: Floats) -> Floats:
         """Return ``sum_a P(a | row, k) offsets[a, k]``."""
-        return np.asarray(np.einsum("nka,ak->nk", self._full(offsets.shape[1]), offsets))
+        total: Floats = self.by_group[0] * offsets[0]
+        for posterior, own in zip(self.by_group[1:], offsets[1:], strict=True):
+            total += posterior * own
+        return total
 
     def pull(self, slope: Floats) -> Floats:
         """Return ``sum_i P(a | i, k) slope[i, k]``."""
-        return np.asarray(np.einsum("nka,nk->ak", self._full(slope.shape[1]), slope))
+        total: Floats = np.stack([(posterior * slope).sum(axis=0) for posterior in self.by_group])
+        return total
 
     def centred(self, offsets: Floats) -> Floats:
         """Centre all together: guesses sum to 1, so one number moves every score alike."""
         table: Floats = offsets - offsets.mean()
         return table
-
-    def _full(self, n_classes: int) -> Floats:
-        n, _, n_groups = self.posterior.shape
-        full: Floats = np.broadcast_to(self.posterior, (n, n_classes, n_groups))
-        return full

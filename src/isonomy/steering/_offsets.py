@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 from isonomy.steering._membership import Membership
 
@@ -80,7 +79,7 @@ def solve_offsets(
 ) -> OffsetFit:
     """Minimise loss plus penalty by L-BFGS, each temperature started from the last.
 
-    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` in steps of 2, each
+    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` in steps of root 2, each
     started from the one before, and stays at the last step whose decisions lose at most
     that much weighted accuracy against those without offsets.
     """
@@ -89,16 +88,24 @@ def solve_offsets(
         return _descend(packed, packed.nothing(), penalty, temperatures, max_iter)
     floor = packed.accuracy(packed.nothing().offsets) - accuracy_tolerance
     best = packed.nothing()
-    for step in penalty * 2.0 ** np.arange(1 - N_STEPS, 1):
-        found = _descend(packed, best, float(step), temperatures, max_iter)
+    ladder = penalty * STEP ** np.arange(1 - N_STEPS, 1)
+    for step in ladder:
+        # annealed once; later steps start near their end
+        found = _descend(
+            packed,
+            best,
+            float(step),
+            temperatures if not best.n_iter else temperatures[-1:],
+            max_iter,
+        )
         if packed.accuracy(found.offsets) < floor:
             break
         best = found
     return best
 
 
-N_STEPS = 8
-"""Penalties tried under an accuracy tolerance: from 1/128 of the full one."""
+STEP, N_STEPS = 2.0**0.5, 15
+"""Penalties tried under an accuracy tolerance: from 1/128 of the full one, by root 2."""
 
 
 def _descend(
@@ -187,7 +194,7 @@ class _Packed:
         offsets = flat.reshape(p.n_groups, -1)
         shifted = p.scores + p.membership.shift(offsets)
         loss, slope = _log_loss(shifted, p.y, p.weight)
-        decisions = softmax(shifted / temperature, axis=1)
+        decisions = _softmax(shifted, temperature)
         rates = self.rates(decisions)
         share = self.group_weight
         deviation = rates - (share * rates).sum(axis=1, keepdims=True)
@@ -230,11 +237,23 @@ def _chance_spread(problem: OffsetProblem, term: RateTerm) -> float:
     return float((share * (1 - share) * variance).sum())
 
 
+def _softmax(scores: Floats, temperature: float) -> Floats:
+    """Return the softmax of ``scores / temperature`` along the classes."""
+    out: Floats = scores - scores.max(axis=1, keepdims=True)
+    if temperature != 1:
+        out /= temperature
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
+    return out
+
+
 def _log_loss(shifted: Floats, y: NDArray[np.intp], weight: Floats) -> tuple[float, Floats]:
     """Return the weighted mean negative log-likelihood and its slope in the scores."""
-    log_p = log_softmax(shifted, axis=1)
-    rows = np.arange(len(y))
-    share = weight / weight.sum()
-    slope = np.exp(log_p) * share[:, None]
+    rows, share = np.arange(len(y)), weight / weight.sum()
+    top = shifted.max(axis=1, keepdims=True)
+    slope: Floats = np.exp(shifted - top)
+    total = slope.sum(axis=1, keepdims=True)
+    own = shifted[rows, y] - top[:, 0] - np.log(total[:, 0])
+    slope *= share[:, None] / total
     slope[rows, y] -= share
-    return float(-(share * log_p[rows, y]).sum()), slope
+    return float(-(share @ own)), slope
