@@ -16,7 +16,19 @@ def shift(offsets, group, guess, k):
     return sum(p * offsets[a][k] for a, p in enumerate(guess[k]))
 
 
-def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature, guesses=None):
+def objective(
+    scores,
+    y,
+    groups,
+    offsets,
+    *,
+    shrinkage,
+    penalty,
+    temperature,
+    guesses=None,
+    utility="likelihood",
+    noise_share=1.0,
+):
     """Mean log-loss plus penalty times the TPR spreads beyond chance, row by row.
 
     ``guesses[i][k][a]`` is P(group a | row i, class k), where the decision has no groups.
@@ -29,8 +41,11 @@ def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature, gu
         decided.setdefault((y[i], groups[i]), []).append(first_best)
         guess = None if guesses is None else guesses[i]
         shifted = [scores[i][k] + shift(offsets, groups[i], guess, k) for k in range(n_classes)]
-        loss -= math.log(softmax_row(shifted)[y[i]]) / n
         smooth = softmax_row([v / temperature for v in shifted])
+        if utility == "likelihood":
+            loss -= math.log(softmax_row(shifted)[y[i]]) / n
+        else:
+            loss += (1 - smooth[y[i]]) / n
         hits.setdefault((y[i], groups[i]), []).append(smooth[y[i]])
     gap = 0.0
     for label in range(n_classes):
@@ -49,6 +64,7 @@ def objective(scores, y, groups, offsets, *, shrinkage, penalty, temperature, gu
                 spread += share * (sum(c) / len(c) - common) ** 2
                 rate = (sum(decided[label, a]) + 0.5) / (len(c) + 1)
                 noise += share * (1 - share) * rate * (1 - rate) / len(c)
+        noise *= noise_share
         excess = spread - noise
         gap += size / n * trust * (excess + math.sqrt(excess**2 + (noise / 4) ** 2)) / 2
     return loss + penalty * gap

@@ -1,5 +1,7 @@
 """GapCalibrator: its objective, its promise, its limits and its bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,11 @@ from sklearn.base import clone
 from isonomy import errors
 from isonomy.steering import GapCalibrator
 from isonomy.steering._membership import KnownGroups
-from isonomy.steering._offsets import OffsetProblem, _Packed, solve_offsets
+from isonomy.steering._offsets import OffsetProblem, Stage, _Packed, solve_offsets
 from isonomy.steering._rate_terms import rate_terms
 from reference import offsets as oracle
+
+HALF = Stage(0.5, "likelihood")
 
 
 def scored_rows(seed, n=3000, n_classes=3, n_groups=2, shift=0.8):
@@ -49,15 +53,33 @@ def worst_gap(predicted, y, groups):
     return max(max(s) - min(s) for s in spans)
 
 
+@pytest.mark.parametrize("utility", ["likelihood", "accuracy"])
+@pytest.mark.parametrize("noise_share", [0.0, 1.0])
 @pytest.mark.parametrize("n_groups", [2, 3])
-def test_the_objective_is_the_literal_one(n_groups):
+def test_the_objective_is_the_literal_one(n_groups, noise_share, utility):
     scores, y, groups = scored_rows(0, n=60, n_groups=n_groups)
     offsets = np.random.default_rng(1).normal(size=(n_groups, 3))
-    found, _ = _Packed.of(problem_of(scores, y, groups)).objective(offsets.ravel(), 7.0, 0.4)
+    problem = replace(problem_of(scores, y, groups), noise_share=noise_share)
+    found, slope = _Packed.of(problem).objective(offsets.ravel(), 7.0, Stage(0.4, utility))
     expected = oracle.objective(
-        scores.tolist(), y, groups, offsets, shrinkage=10.0, penalty=7.0, temperature=0.4
+        scores.tolist(),
+        y,
+        groups,
+        offsets,
+        shrinkage=10.0,
+        penalty=7.0,
+        temperature=0.4,
+        utility=utility,
+        noise_share=noise_share,
     )
     assert found == pytest.approx(expected, rel=1e-12)
+    numeric = approx_fprime(
+        offsets.ravel(),
+        lambda b: _Packed.of(problem).objective(b, 7.0, Stage(0.4, utility))[0],
+        1e-7,
+    )
+    # forward differences at a step of 1e-7 are good to about 1e-6 here
+    np.testing.assert_allclose(slope, numeric, atol=5e-6)
 
 
 @pytest.mark.parametrize("criterion", ["equal_opportunity", "equalized_odds", "demographic_parity"])
@@ -65,21 +87,26 @@ def test_the_gradient_is_the_slope_of_the_objective(criterion):
     scores, y, groups = scored_rows(2, n=80, n_groups=3)
     packed = _Packed.of(problem_of(scores, y, groups, criterion=criterion))
     at = np.random.default_rng(3).normal(size=9)
-    slope = approx_fprime(at, lambda b: packed.objective(b, 5.0, 0.5)[0], 1e-7)
+    slope = approx_fprime(at, lambda b: packed.objective(b, 5.0, HALF)[0], 1e-7)
     # finite differences with step 1e-7 carry an error near 1e-7 / 1e-7 * eps ** 0.5
-    assert packed.objective(at, 5.0, 0.5)[1] == pytest.approx(slope, abs=1e-5)
+    assert packed.objective(at, 5.0, HALF)[1] == pytest.approx(slope, abs=1e-5)
 
 
 def test_no_small_change_of_the_offsets_does_better():
     problem = problem_of(*scored_rows(4, n=500))
-    found = solve_offsets(problem, penalty=50.0, temperatures=(1.0, 0.5), max_iter=500)
+    found = solve_offsets(
+        problem,
+        penalty=50.0,
+        stages=(Stage(1.0, "likelihood"), Stage(0.5, "likelihood")),
+        max_iter=500,
+    )
     packed, rng = _Packed.of(problem), np.random.default_rng(0)
-    best = packed.objective(found.offsets.ravel(), 50.0, 0.5)[0]
+    best = packed.objective(found.offsets.ravel(), 50.0, HALF)[0]
     assert best == pytest.approx(found.objective, rel=1e-9)
     for size in (1e-3, 1e-2, 1e-1):
         for _ in range(20):
             moved = found.offsets.ravel() + size * rng.normal(size=6)
-            assert packed.objective(moved, 50.0, 0.5)[0] >= best - 1e-7
+            assert packed.objective(moved, 50.0, HALF)[0] >= best - 1e-7
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,9 +11,11 @@ from isonomy import errors
 from isonomy.metrics import rms_tpr_gap
 from isonomy.steering import GapCalibrator
 from isonomy.steering._membership import GuessedGroups, KnownGroups
-from isonomy.steering._offsets import OffsetProblem, _Packed
+from isonomy.steering._offsets import OffsetProblem, Stage, _Packed
 from isonomy.steering._rate_terms import rate_terms
 from reference import offsets as oracle
+
+STAGE = Stage(0.4, "likelihood")
 
 
 def rows(seed, n=3000, n_classes=3, n_groups=2, certainty=1.5):
@@ -55,7 +57,7 @@ def test_the_objective_with_guesses_is_the_literal_one(n_groups):
     guess = by_class(posterior, 1)
     offsets = np.random.default_rng(2).normal(size=(n_groups, 3))
     packed = _Packed.of(problem_of(scores, y, groups, GuessedGroups(guess)))
-    found, slope = packed.objective(offsets.ravel(), 7.0, 0.4)
+    found, slope = packed.objective(offsets.ravel(), 7.0, STAGE)
     expected = oracle.objective(
         scores.tolist(),
         y,
@@ -67,7 +69,7 @@ def test_the_objective_with_guesses_is_the_literal_one(n_groups):
         guesses=guess.tolist(),
     )
     assert found == pytest.approx(expected, rel=1e-12)
-    numeric = approx_fprime(offsets.ravel(), lambda b: packed.objective(b, 7.0, 0.4)[0], 1e-7)
+    numeric = approx_fprime(offsets.ravel(), lambda b: packed.objective(b, 7.0, STAGE)[0], 1e-7)
     # forward differences at a step of 1e-7 are good to about 1e-6 here
     np.testing.assert_allclose(slope, numeric, atol=5e-6)
 
@@ -85,7 +87,7 @@ def test_a_certain_right_guess_shifts_as_the_group_itself_does(seed, n_groups):
 
 
 def test_certain_right_guesses_decide_like_given_groups():
-    scores, y, groups, _ = rows(3)
+    scores, y, groups, _ = rows(3, n_classes=2)
     given_ = GapCalibrator().fit(scores, y, sensitive_features=groups)
     sure = np.eye(2)[groups]
     inferred = GapCalibrator(groups="infer").fit(

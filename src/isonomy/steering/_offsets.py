@@ -5,15 +5,19 @@ The decision for a row of group ``a`` with class scores ``s`` is the argmax of
 are smoothed by a softmax at a falling temperature, so that the objective has a gradient;
 ties of the argmax go to the first class.
 
-A spread of rates up to what sampling alone would show is not penalised: pressing the
-training rows' gaps below their own noise fits that noise and costs accuracy.
+With many classes a spread of rates up to what sampling alone would show is not penalised:
+pressing the training rows' gaps below their own noise fits that noise and costs accuracy.
+Two classes have one offset a group for thousands of rows: there gaps are pressed to 0. The
+last descent counts errors in place of the log-likelihood, except where many classes meet
+guessed groups: there it lost .7 points of held-out accuracy (biographies), and with given
+groups it gained .1 at half the gap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +25,34 @@ from scipy.optimize import minimize
 
 from isonomy.steering._membership import Membership
 
-__all__ = ["OffsetFit", "OffsetProblem", "RateTerm", "solve_offsets"]
+__all__ = [
+    "BY_ACCURACY",
+    "BY_LIKELIHOOD",
+    "OffsetFit",
+    "OffsetProblem",
+    "RateTerm",
+    "Stage",
+    "solve_offsets",
+]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The softmax temperature of the rates, and what counts against them.
+
+    ``utility`` is "likelihood", the mean log-loss, or "accuracy", the mean error of
+    decisions smoothed at the same temperature.
+    """
+
+    temperature: float
+    utility: Literal["likelihood", "accuracy"]
+
+
+BY_LIKELIHOOD = (Stage(1.0, "likelihood"), Stage(0.3, "likelihood"))
+BY_ACCURACY = (*BY_LIKELIHOOD, Stage(0.1, "accuracy"))
+"""Descents, each started where the last one ended."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +75,7 @@ class OffsetProblem:
     """Scores (n, K), labels, groups, row weights and the rates to be made equal.
 
     ``groups`` are the true ones, whose rates are compared; ``membership`` is what the
-    decision knows of them.
+    decision knows of them. Gaps below ``noise_share`` of what sampling shows are free.
     """
 
     scores: Floats
@@ -56,6 +85,7 @@ class OffsetProblem:
     n_groups: int
     terms: Sequence[RateTerm]
     membership: Membership
+    noise_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +103,11 @@ def solve_offsets(
     problem: OffsetProblem,
     *,
     penalty: float,
-    temperatures: Sequence[float],
+    stages: Sequence[Stage],
     max_iter: int,
     accuracy_tolerance: float | None = None,
 ) -> OffsetFit:
-    """Minimise loss plus penalty by L-BFGS, each temperature started from the last.
+    """Minimise loss plus penalty by L-BFGS, each stage started from the last.
 
     With ``accuracy_tolerance`` the penalty climbs to ``penalty`` in steps of root 2, each
     started from the one before, and stays at the last step whose decisions lose at most
@@ -85,19 +115,12 @@ def solve_offsets(
     """
     packed = _Packed.of(problem)
     if accuracy_tolerance is None:
-        return _descend(packed, packed.nothing(), penalty, temperatures, max_iter)
+        return _descend(packed, packed.nothing(), penalty, stages, max_iter)
     floor = packed.accuracy(packed.nothing().offsets) - accuracy_tolerance
     best = packed.nothing()
-    ladder = penalty * STEP ** np.arange(1 - N_STEPS, 1)
-    for step in ladder:
-        # annealed once; later steps start near their end
-        found = _descend(
-            packed,
-            best,
-            float(step),
-            temperatures if not best.n_iter else temperatures[-1:],
-            max_iter,
-        )
+    for step in penalty * STEP ** np.arange(1 - N_STEPS, 1):
+        left = stages[-1:] if best.n_iter else stages  # annealed once, later steps start near
+        found = _descend(packed, best, float(step), left, max_iter)
         if packed.accuracy(found.offsets) < floor:
             break
         best = found
@@ -112,16 +135,16 @@ def _descend(
     packed: _Packed,
     start: OffsetFit,
     penalty: float,
-    temperatures: Sequence[float],
+    stages: Sequence[Stage],
     max_iter: int,
 ) -> OffsetFit:
     offsets = start.offsets.reshape(-1)
     converged, n_iter, value = True, start.n_iter, np.inf
-    for temperature in temperatures:
+    for stage in stages:
         found: Any = minimize(
             packed.objective,
             offsets,
-            args=(penalty, temperature),
+            args=(penalty, stage),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 1e-10, "gtol": 1e-7},
@@ -167,7 +190,7 @@ class _Packed:
             np.concatenate(slots),
             group_weight,
             np.array([t.importance for t in problem.terms]),
-            np.array([_chance_spread(problem, t) for t in problem.terms]),
+            problem.noise_share * np.array([_chance_spread(problem, t) for t in problem.terms]),
         )
 
     def nothing(self) -> OffsetFit:
@@ -188,33 +211,46 @@ class _Packed:
         total = np.bincount(self.slots, weights=picked, minlength=shape[0] * shape[1])
         return np.asarray(total, dtype=np.float64).reshape(shape)
 
-    def objective(self, flat: Floats, penalty: float, temperature: float) -> tuple[float, Floats]:
+    def objective(self, flat: Floats, penalty: float, stage: Stage) -> tuple[float, Floats]:
         """Return loss + penalty and its gradient in the flattened offsets."""
         p = self.problem
-        offsets = flat.reshape(p.n_groups, -1)
-        shifted = p.scores + p.membership.shift(offsets)
-        loss, slope = _log_loss(shifted, p.y, p.weight)
-        decisions = _softmax(shifted, temperature)
-        rates = self.rates(decisions)
-        share = self.group_weight
+        shifted = p.scores + p.membership.shift(flat.reshape(p.n_groups, -1))
+        decisions = _softmax(shifted, stage.temperature)
+        rates, share = self.rates(decisions), self.group_weight
         deviation = rates - (share * rates).sum(axis=1, keepdims=True)
         excess, steepness = _above((share * deviation**2).sum(axis=1), self.noise)
-        gap = self.importance @ excess
         # d gap / d rate: the deviations' weighted sum is 0, so the common rate's part drops out
         to_rate = 2 * (self.importance * steepness)[:, None] * share * deviation
         to_decision = np.zeros_like(decisions)
         # no two terms of one criterion share a (row, class): assignment is addition
-        to_decision[self.rows, self.columns] = to_rate.reshape(-1)[self.slots] * self.row_weight
+        to_decision[self.rows, self.columns] = (
+            penalty * to_rate.reshape(-1)[self.slots] * self.row_weight
+        )
+        value = penalty * float(self.importance @ excess)
+        if stage.utility == "accuracy":
+            rows, weight = np.arange(len(p.y)), p.weight / p.weight.sum()
+            value += 1.0 - float(weight @ decisions[rows, p.y])
+            to_decision[rows, p.y] -= weight
         inner = (to_decision * decisions).sum(axis=1, keepdims=True)
-        slope += penalty * decisions * (to_decision - inner) / temperature
-        return float(loss + penalty * gap), p.membership.pull(slope).reshape(-1)
+        to_decision -= inner
+        slope = np.multiply(to_decision, decisions, out=to_decision)
+        slope /= stage.temperature
+        if stage.utility == "likelihood":
+            loss, steep = _log_loss(shifted, p.y, p.weight)
+            value += loss
+            slope += steep
+        return value, p.membership.pull(slope).reshape(-1)
 
 
 def _above(spread: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Return a smooth max(spread - noise, 0) and its slope; rounded over a quarter of the noise."""
     x = spread - noise
     root = np.sqrt(x**2 + (ROUNDING * noise) ** 2)
-    return (x + root) / 2, (1 + x / root) / 2
+    return (x + root) / 2, (1 + x / np.maximum(root, TINY)) / 2
+
+
+TINY = 1e-300
+"""Against 0 / 0 where neither a spread nor noise is left."""
 
 
 ROUNDING = 0.25

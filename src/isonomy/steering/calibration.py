@@ -15,7 +15,7 @@ from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, reso
 from isonomy._validation import check_choice, check_labels, check_real, check_sample_weight
 from isonomy.groups import GroupCodes
 from isonomy.steering._membership import GuessedGroups, KnownGroups, Membership
-from isonomy.steering._offsets import OffsetProblem, solve_offsets
+from isonomy.steering._offsets import BY_ACCURACY, BY_LIKELIHOOD, OffsetProblem, solve_offsets
 from isonomy.steering._rate_terms import Criterion, rate_terms
 from isonomy.steering._score_input import (
     ScoreKind,
@@ -29,16 +29,16 @@ from isonomy.steering._score_input import (
 
 __all__ = ["GapCalibrator"]
 
-PENALTIES: dict[Criterion, float] = {
-    "equal_opportunity": 500.0,
-    "demographic_parity": 500.0,
-    "equalized_odds": 30.0,
-}
-"""Default weight of the squared gaps. One rate a class can be met almost exactly by offsets;
-equalized odds in general cannot, and a larger weight buys it with one constant decision."""
 
-TEMPERATURES = (1.0, 0.3, 0.1)
-"""Softmax temperatures, falling: the last is near the argmax that decides."""
+def default_penalty(criterion: Criterion, n_classes: int) -> float:
+    """Return the weight of the squared gaps that is used where none is given.
+
+    One rate a class can be met almost exactly by offsets. Equalized odds in general cannot,
+    and a larger weight buys it with one constant decision, with many classes the sooner.
+    """
+    if criterion == "equalized_odds":
+        return 100.0 if n_classes == 2 else 30.0
+    return 500.0
 
 
 class GapCalibrator(BaseEstimator):  # type: ignore[misc]
@@ -47,8 +47,10 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     Decides by ``argmax_k (s_k + offset[group, k])``, or, where the group of a row is only
     guessed, by ``argmax_k (s_k + sum_a P(a | row, k) offset[a, k])``. The offsets minimise
     the loss of log-likelihood plus ``penalty`` times the weighted squared rate gaps; both
-    groups move; gaps up to what sampling would show between equal rates are left alone. On
-    hidden states it is an affine shift in the span of the head's weights.
+    groups move. With more than two classes gaps up to what sampling would show between
+    equal rates are left alone. The last descent counts errors in place of the
+    log-likelihood, unless many classes meet guessed groups. On hidden states the shift is
+    affine, in the span of the head's weights.
 
     Parameters
     ----------
@@ -65,9 +67,9 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     pos_label : label, optional
         The positive class of a binary problem. Default: the larger of the two.
     penalty : float, optional
-        Weight of the squared gaps against the mean log-loss in nats. Default: 500, and 30
-        for "equalized_odds", which offsets cannot meet exactly in general: a larger
-        weight there ends in one constant decision.
+        Weight of the squared gaps against the mean log-loss in nats. Default: 500; for
+        "equalized_odds", which offsets cannot meet exactly in general, 100 with two classes
+        and 30 with more: a larger weight ends in one constant decision.
     accuracy_tolerance : float, optional
         Climb to ``penalty`` only as far as the decisions on the rows of ``fit`` lose at
         most this share of accuracy: 0.005 is half a point. Default: no limit.
@@ -80,7 +82,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     unknown_group : "error" or "identity"
         A group never seen in ``fit``: raise, or leave its scores unshifted.
     max_iter : int
-        Iterations of L-BFGS at each temperature.
+        Iterations of L-BFGS in each descent.
 
     Attributes
     ----------
@@ -315,10 +317,16 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
             self.offsets_ = np.zeros((len(self.groups_), len(self.classes_)))
             self.converged_, self.n_iter_, self.penalty_ = True, 0, 0.0
             return
+        many = len(self.classes_) > 2
+        penalty = self.penalty
+        if penalty is None:
+            penalty = default_penalty(self.criterion, len(self.classes_))
         found = solve_offsets(
-            OffsetProblem(logits, y, groups.codes, weight, len(self.groups_), terms, known),
-            penalty=PENALTIES[self.criterion] if self.penalty is None else self.penalty,
-            temperatures=TEMPERATURES,
+            OffsetProblem(
+                logits, y, groups.codes, weight, len(self.groups_), terms, known, float(many)
+            ),
+            penalty=penalty,
+            stages=BY_LIKELIHOOD if many and self.groups == "infer" else BY_ACCURACY,
             max_iter=self.max_iter,
             accuracy_tolerance=self.accuracy_tolerance,
         )
