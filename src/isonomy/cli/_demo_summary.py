@@ -15,7 +15,7 @@ from isonomy.cli._comparison_summary import (
 
 __all__ = ["demo_lines"]
 
-SHOWN = ("ideal_blind", "ideal_given_discriminant", "calibrated")
+SHOWN = ("ideal_blind", "ideal_given", "calibrated_inferred", "calibrated")
 
 
 def demo_lines(result: Mapping[str, Any], *, page: Path, seconds: float) -> list[str]:
@@ -38,7 +38,7 @@ def demo_lines(result: Mapping[str, Any], *, page: Path, seconds: float) -> list
         lines.append(method_line(method, width=width, remark=remark) if method else absent)
     return [
         *lines,
-        certificate_line(result, among=["ideal_given_discriminant", "ideal_given", "ideal_blind"]),
+        certificate_line(result, among=["ideal_given", "ideal_blind"]),
         f"Report: {page} (and report.json beside it)",
         f"Cost: {seconds:.1f} s for {len(result['methods'])} methods and {n_rows} rows.",
     ]
