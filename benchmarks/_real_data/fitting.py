@@ -75,7 +75,9 @@ def fold_key(case: Case, entry: Entry, fold: int) -> dict[str, Any]:
     if entry.tables_only and case.is_text:
         raise Unavailable("asked of the tables only")
     try:
-        model, use = entry.make(LogisticRegression(C=case.head_c, max_iter=case.head_iterations), SEED)
+        model, use = entry.make(
+            LogisticRegression(C=case.head_c, max_iter=case.head_iterations), SEED
+        )
     except FAILURES + ABSENT as error:
         raise Unavailable(_said(error)) from error
     modules = modules_of(model)
@@ -126,7 +128,9 @@ def fit_fold(case: Case, entry: Entry, rows: FoldRows, work: Path) -> dict[str, 
     Unavailable
         If it turns out while fitting that a package is missing.
     """
-    head = RememberedRegression(C=case.head_c, max_iter=case.head_iterations, folder=str(work / "heads"))
+    head = RememberedRegression(
+        C=case.head_c, max_iter=case.head_iterations, folder=str(work / "heads")
+    )
     model, use = entry.make(head, SEED)
     y, groups = case.y[rows.train], case.groups[rows.train]
     given = {"sensitive_features": case.groups[rows.test]} if use == "given" else {}

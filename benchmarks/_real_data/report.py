@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from _real_data.cases import N_COMPONENTS, TEXT_C
 from _real_data.entries import CRITERIA
 from _real_data.figures import draw_case, draw_curve, draw_why
 from _real_data.goals import biography_goals, criterion_goals
@@ -26,25 +27,30 @@ OLD_SECTION = re.compile(
 
 HEAD = """# Real data
 
-Every method on seven real data sets, by `python benchmarks/real_data.py --report`, which writes
-this page. Four folds stratified by (label, group) cell; everything is fitted again inside each
-fold; the out-of-fold predictions are judged together by `isonomy.audit`. Tables have standardised
-one-hot features (the group is not among them) and a logistic regression; the biographies TF-IDF
-reduced to 256 dimensions. Figures speak of these rows and settings alone.
+Every method on real data sets ({names}), by `python benchmarks/real_data.py --report`, which
+writes this page. Four folds stratified by (label, group) cell; scaling, features of texts, methods
+and classifiers are fitted again inside each fold; the out-of-fold predictions are judged together
+by `isonomy.audit`. Tables have standardised one-hot features (the group is not among them;
+categories under 1 % of all rows are pooled beforehand) and a logistic regression; the biographies
+TF-IDF reduced to {n_components} dimensions, and a logistic regression whose penalty (C = {c:g}) was
+chosen because untouched was most accurate with it on these same rows. Figures speak of these rows
+and settings alone.
 
 - **DP diff.**, **EOdds diff.**: the largest difference of selection rates, of (true, predicted)
   rates; cells of fewer than 10 rows are left out.
 - **rms TPR gap**: root mean square over classes of the difference in true-positive rates, equal
   weights; **precision**: classes weighted by how precisely their gap is known. **Corrected**:
   sampling noise taken off; negative means that the gap is smaller than its own noise.
-- **interval**, **p**: 95 % bootstrap interval and permutation test of the gap with precision
-  weights.
+- **interval**, **p**: 95 % bootstrap interval and permutation test; of the gap with precision
+  weights, and in the tables of one criterion of that criterion's difference.
 - **points lost**: of accuracy against untouched on the same rows, with 1.96 standard errors.
 - **fit s**, **predict s**: CPU-seconds of the four folds, each method alone, on one core.
 - **Group at prediction**: whether a decision needs the person's group; "guessed" is by a probe.
 
 In the figures filled circles need the group at prediction, open marks do not; the lines join what
-no other method of that kind beats on both axes.
+no other method of that kind beats: a gap no larger, an accuracy no smaller, one of them better. A
+corrected gap below 0 is drawn at 0. All of these are estimates from the same rows: where intervals
+overlap, another sample may order the methods otherwise.
 """
 CRITERION_WORDS = {
     "demographic_parity": "Demographic parity asked for",
@@ -69,7 +75,7 @@ against what it leaves in place.
 def write_report(root: Path, all_judged: Sequence[Judged], asked: Namespace) -> list[Path]:
     """Write pages and figures from what is on disk; return the files written."""
     docs, written = root / "docs", []
-    parts = [HEAD]
+    parts = [_head(all_judged)]
     for judged in all_judged:
         if not judged.rows:
             continue
@@ -92,6 +98,11 @@ def write_report(root: Path, all_judged: Sequence[Judged], asked: Namespace) -> 
     text = results.read_text(encoding="utf-8") if results.exists() else "# Results\n"
     written.append(write_text_atomic(results, replace_section(text, _summary(all_judged))))
     return written
+
+
+def _head(all_judged: Sequence[Judged]) -> str:
+    names = ", ".join(j.case.name.replace("_", " ") for j in all_judged if j.rows) or "none yet"
+    return HEAD.format(names=names, n_components=N_COMPONENTS, c=TEXT_C)
 
 
 def _case_section(judged: Judged, image: str) -> str:

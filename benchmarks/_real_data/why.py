@@ -115,7 +115,9 @@ def _model(variant: str, head: Any) -> SteeredClassifier:
 
 
 def _measure(case: Case, variant: str, rows: FoldRows, work: Path) -> dict[str, Any]:
-    head = RememberedRegression(C=case.head_c, max_iter=case.head_iterations, folder=str(work / "heads"))
+    head = RememberedRegression(
+        C=case.head_c, max_iter=case.head_iterations, folder=str(work / "heads")
+    )
     model = _model(variant, head)
     y, g = case.y, case.groups
     with warnings.catch_warnings():

@@ -26,6 +26,7 @@ __all__ = [
     "is_frame",
     "n_columns",
     "read_table",
+    "split_groups",
     "take_columns",
     "without_columns",
 ]
@@ -150,6 +151,41 @@ def without_columns(X: Any, columns: Sequence[Any], *, where: str) -> Any:
     known = nw.from_native(X, eager_only=True).columns
     present = [c for c in columns if c in known]
     return take_columns(X, present, where=where)[0] if present else X
+
+
+def split_groups(
+    X: Any,
+    sensitive_features: Any,
+    columns: Sequence[Any],
+    *,
+    n_in_fit: int | None = None,
+    needed: bool = True,
+    where: str,
+) -> tuple[Any, Any]:
+    """Return ``X`` less the ``columns`` that hold the groups, and the groups.
+
+    ``n_in_fit`` is how many columns ``fit`` saw, None inside ``fit``. Afterwards rows may
+    come without the columns, and a frame's are not read where groups are not ``needed``.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``fit`` gets groups both ways, or columns are missing.
+    """
+    if not columns:
+        return X, sensitive_features
+    if n_in_fit is None:
+        if sensitive_features is not None:
+            raise InvalidInputError(
+                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
+            )
+    elif is_frame(X):
+        rest = without_columns(X, columns, where=where)
+        if rest is X or not needed:
+            return rest, sensitive_features
+    elif n_columns(X) == n_in_fit - len(columns):
+        return X, sensitive_features
+    return take_columns(X, columns, where=where)
 
 
 def check_matrix(X: Any, *, where: str) -> None:

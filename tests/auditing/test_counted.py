@@ -72,3 +72,9 @@ def test_small_groups_are_pooled_and_withheld_by_their_rows() -> None:
 def test_counts_must_be_whole_and_positive(counts: Any, sentence: str) -> None:
     with pytest.raises(InvalidInputError, match=sentence):
         audit_counts([0, 1, 0, 1], [0, 1, 1, 1], counts, sensitive_features=["a", "a", "b", "b"])
+
+
+@pytest.mark.parametrize("wrong", [{"n_boot": 5}, {"min_cell": -1}, {"confidence": 1.0}])
+def test_a_wrong_number_is_told_of_the_function_that_was_called(wrong):
+    with pytest.raises(InvalidInputError, match="`audit_counts`"):
+        audit_counts([0, 1] * 2, [0, 1] * 2, [20] * 4, sensitive_features=list("aabb"), **wrong)

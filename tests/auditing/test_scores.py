@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isonomy import audit
-from isonomy.auditing._calibration import calibration_curve
+from isonomy.auditing._calibration import calibration_curve, score_bins
 from isonomy.auditing._score_bootstrap import score_replicates, score_values
 from isonomy.metrics._counts import LabelledRows
 from isonomy.metrics.scores import score_statistics
@@ -143,3 +143,68 @@ def test_an_audit_holds_the_curve_and_names_what_it_judges():
     assert {b["group"] for b in found["calibration"]["bins"]} == {"f", "m"}
     ranks = audit(y, y, sensitive_features=g, y_score=5 * score, n_boot=200).to_dict()["scores"]
     assert ranks["calibration"] is None
+
+
+def small_and_large(counts, seed=0):
+    """Scores of a group with so many rows in each bin, beside those of a large group."""
+    rng = np.random.default_rng(seed)
+    code = np.repeat(np.arange(10), counts)
+    score = np.r_[(code + rng.uniform(0.05, 0.95, len(code))) / 10, rng.random(2_000)]
+    true = (rng.random(len(score)) < 0.5).astype(int)
+    return true, score, np.repeat(["few", "many"], [len(code), 2_000])
+
+
+def scores_of(true, decided, score, group):
+    found = audit(true, decided, sensitive_features=group, y_score=score, n_boot=100)
+    return found.to_dict()["scores"]
+
+
+def withheld_bins(scores):
+    held = [b for b in scores["calibration"]["bins"] if b["n"] is None]
+    assert {b["group"] for b in held} <= {"few"}
+    return {round(10 * b["low_edge"]) for b in held}
+
+
+@given(st.lists(st.integers(0, 25), min_size=10, max_size=10), st.integers(0, 99))
+def test_calibration_errors_do_not_tell_withheld_bins_apart(counts, seed):
+    true, score, group = small_and_large([*counts[:9], counts[9] + 30], seed)
+    scores = scores_of(true, true, score, group)
+    code, few = np.floor(10 * score).astype(int), group == "few"
+    code[few & np.isin(code, list(withheld_bins(scores)))] = 10  # all of them one bin
+    found = {e["group"]: e for e in scores["by_group"] if e["metric"] == "calibration_error"}
+    for name, own in (("few", few), ("(all)", few | True)):
+        expected = np.abs(np.bincount(code[own], (score - true)[own])).sum() / own.sum()
+        assert found[name]["value"] == pytest.approx(expected)
+
+
+def test_replicates_of_the_calibration_error_take_the_same_bins():
+    true, score, weight = made_rows(60, weighted=True)
+    bins = np.where(abs(score - 0.5) > 0.3, 10, np.floor(10 * score).astype(int))
+    order = np.lexsort((score, true == 1))
+    rows = Scripted(np.arange(60)[None])
+    found = score_replicates(true, score, weight, n_boot=1, rng=rows, bins=bins)
+    value = score_values(true[order], score[order], weight[order], bins[order])
+    assert found["calibration_error"][0] == pytest.approx(value["calibration_error"])
+    assert value["calibration_error"] < score_values(true, score, weight)["calibration_error"]
+
+
+def test_the_number_of_decisions_does_not_give_a_bin_away():
+    # the bins of 1 and of 12 rows hold enough together, but the one row would be all that is
+    # withheld of the positive decisions, whose number and rate the audit tells
+    true, score, group = small_and_large([40, 30, 0, 0, 12, 0, 0, 1, 30, 40])
+    scores = scores_of(true, (score >= 0.5).astype(int), score, group)
+    assert withheld_bins(scores) == {4, 7, 8}
+
+
+@given(st.integers(0, 1000), st.integers(2, 12))
+def test_withheld_rows_are_many_of_each_decision_or_all(seed, min_cell):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(30, 200))
+    true, group, score = rng.integers(0, 2, n), rng.integers(0, 3, n), rng.beta(0.5, 0.5, n)
+    decided = (score > rng.random()).astype(int)
+    rows = LabelledRows((0, 1), ("a", "b", "c"), true, decided, group, None)
+    held = score_bins(rows, score, min_cell=min_cell) == 10
+    for a in range(3):
+        for decision in (0, 1):
+            own = (group == a) & (decided == decision)
+            assert (held & own).sum() in {0, own.sum()} or (held & own).sum() >= min_cell

@@ -235,3 +235,26 @@ def test_a_one_against_the_rest_probe_tells_no_groups_apart_afterwards():
     scores = probe.decision_function((out - mean) / deviation)
     gaps = scores - scores[:, :1]  # differences of scores decide, and they are constant now
     np.testing.assert_allclose(gaps, np.broadcast_to(gaps[0], gaps.shape), atol=1e-2)
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.7, 1e6 + 0.1])
+def test_a_constant_column_is_no_direction(constant):
+    # 0.1 and the like are no binary numbers: their mean over many rows is off by rounding
+    X, groups = shifted_groups(n=1_003)
+    wide = np.column_stack([X, np.full(len(X), constant)])
+    plain = INLP(n_iterations=1).fit(X, sensitive_features=groups)
+    eraser = INLP(n_iterations=1).fit(wide, sensitive_features=groups)
+    assert eraser.directions_[-1, 0] == 0.0
+    np.testing.assert_allclose(eraser.directions_[:-1], plain.directions_, atol=1e-12)
+
+
+def test_a_probe_that_finds_groups_and_shows_no_direction_ends_the_search():
+    class Secretive(KNeighborsClassifier):
+        def fit(self, X, y):
+            self.coef_ = np.zeros((1, X.shape[1]))
+            return super().fit(X, y)
+
+    X, groups = shifted_groups(n=400, shift=5.0)
+    eraser = INLP(probe=Secretive()).fit(X, sensitive_features=groups)
+    assert (eraser.rank_, eraser.n_iter_, len(eraser.probe_scores_)) == (0, 0, 1)
+    assert eraser.probe_scores_[0] > 0.9

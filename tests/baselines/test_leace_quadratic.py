@@ -165,3 +165,14 @@ def test_unknown_weighting_raises():
     X, groups = scaled_groups(2)
     with pytest.raises(InvalidInputError, match="`weighting` of `QuadraticLEACE` must be one"):
         QuadraticLEACE(weighting="n").fit(X, sensitive_features=groups)
+
+
+def test_names_of_groups_do_not_matter_where_one_covariance_is_singular():
+    X, groups = scaled_groups(2, d=3)
+    X[groups == 0, 2] = X[groups == 0, 0]  # this group varies in two dimensions alone
+    one = QuadraticLEACE().fit(X, sensitive_features=groups)
+    two = QuadraticLEACE().fit(X, sensitive_features=1 - groups)
+    np.testing.assert_allclose(one.covariance_, two.covariance_, atol=1e-10)
+    laws = [covariance for _, covariance in laws_of(X, groups)]
+    error = barycentre_error(one.covariance_, laws, np.bincount(groups) / len(groups))
+    assert np.abs(error).max() < 1e-6 * np.abs(one.covariance_).max()

@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -309,6 +310,22 @@ def test_wrong_settings_are_told(data, settings, match):
     known = {} if "group_columns" in settings else {"sensitive_features": groups}
     with pytest.raises(InvalidInputError, match=match):
         LinearPost(HEAD, **settings).fit(X, y, **known)
+
+
+def test_weights_need_estimators_that_take_them(data):
+    X, y, groups = data
+    known = {"sensitive_features": groups, "sample_weight": np.ones(len(y))}
+    nearest = KNeighborsClassifier()
+    with pytest.raises(InvalidInputError, match="`estimator` of `LinearPost.fit` must take"):
+        LinearPost(nearest).fit(X, y, **known)
+    with pytest.raises(InvalidInputError, match="`cell_estimator` of `LinearPost.fit` must take"):
+        LinearPost(HEAD, cell_estimator=nearest).fit(X, y, **known)
+
+
+def test_more_than_two_classes_have_no_positive_one(data):
+    X, y, groups = data
+    with pytest.raises(InvalidInputError, match="`pos_label` of `LinearPost.fit` must be None"):
+        LinearPost(HEAD, pos_label=2).fit(X, y, sensitive_features=groups)
 
 
 def test_wrong_rows_labels_and_groups_are_told(data, fitted):

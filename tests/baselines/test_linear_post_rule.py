@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isonomy.baselines import _linear_post_rule, _linear_programme
+from isonomy.baselines._restricted_programme import Programme
 from isonomy.baselines.linear_post import LinearPostRule
 from isonomy.errors import (
     GroupsRequiredError,
@@ -359,3 +360,45 @@ def test_predict_wants_what_fit_had():
     known.set_params(unknown_group="identity")
     decided = known.predict(proba, sensitive_features=new)
     np.testing.assert_array_equal(decided[:2], proba[:2].argmax(axis=1))
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_sample_without_a_rare_group_is_a_start_all_the_same(criterion, monkeypatch):
+    """In a sample rates have other sums than in all rows: taken as they are, none would do."""
+    proba, _, groups = scores(4, n=400)
+    groups = groups.copy()
+    groups[[1, 2]] = "c"
+    rule = LinearPostRule(criterion=criterion, tolerance=0.0)
+    whole = rule.fit(proba, sensitive_features=groups).risk_
+    monkeypatch.setattr(_linear_programme, "SMALL_ENOUGH", 100)
+    sampled = rule.fit(proba, sensitive_features=groups)
+    assert sampled.risk_ == pytest.approx(whole, abs=1e-7)
+    assert sampled.lower_bound_ == pytest.approx(whole, abs=1e-7)
+
+
+def test_a_part_of_a_programme_has_rates_that_can_agree():
+    proba, _, groups = scores(4, n=60, n_groups=3)
+    joint = given_joint(proba, groups)
+    ratio = joint / joint.mean(axis=0)
+    bound = np.ones((3, 3, 3), dtype=bool)
+    rows = np.flatnonzero(groups != "c")[:20]
+    weight = np.linspace(0.5, 1.5, 60)
+    part = Programme(1 - proba, ratio, bound, weight, 0.0).take(rows)
+    assert part.weight.mean() == pytest.approx(1)
+    means = np.tensordot(part.weight, part.ratio, axes=1) / len(rows)
+    np.testing.assert_allclose(means, [[1, 1, 0]] * 3)
+    assert part.bound[:, :, :2].all() and not part.bound[:, :, 2].any()
+    alone = Programme(1 - proba, ratio, bound, weight, 0.0).take(np.flatnonzero(groups == "a"))
+    assert not alone.bound.any()
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("blind", [False, True])
+def test_the_order_of_the_rows_of_fit_changes_nothing(criterion, blind):
+    proba, joint, groups = scores(0, n=300)
+    keywords, _ = inputs(blind, proba, joint, groups)
+    rule = LinearPostRule(criterion=criterion).fit(proba, **keywords)
+    order = np.random.default_rng(0).permutation(300)
+    turned = {name: value[order] for name, value in keywords.items()}
+    again = LinearPostRule(criterion=criterion).fit(proba[order], **turned)
+    np.testing.assert_array_equal(again.duals_, rule.duals_)

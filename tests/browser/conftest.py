@@ -29,7 +29,7 @@ ESCAPES = (
 def browser():
     executable = find_chromium()
     if executable is None:
-        pytest.skip("needs Chromium: install Debian's package `chromium`")
+        pytest.skip("needs Chromium on a POSIX system: install Debian's package `chromium`")
     with Browser(executable) as running:
         yield running
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -19,6 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no pipes at chosen descriptors either
+    fcntl = None  # type: ignore[assignment]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 FLAGS = (
@@ -41,7 +45,9 @@ PATIENCE = 120.0
 
 
 def find_chromium() -> str | None:
-    """Return the path of a Chromium or Chrome, or None."""
+    """Return the path of a Chromium or Chrome that can be driven from here, or None."""
+    if fcntl is None or not hasattr(os, "posix_spawn"):
+        return None
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
+from browser import devtools
 from browser.conftest import ESCAPES
 
 MEASURE = Path(__file__).with_name("measure.js").read_text(encoding="utf-8")
@@ -222,6 +225,11 @@ def test_motion_is_reduced_where_asked(page, written, wish, behaviour):
     found = page.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
     assert found == behaviour
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_where_chromium_cannot_be_driven_there_is_none_to_find(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    assert runpy.run_path(devtools.__file__)["find_chromium"]() is None
 
 
 def test_a_page_that_does_wrong_is_convicted(page, tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from isonomy.baselines import Reweighing
 from isonomy.comparison import BUILT_IN, DEFAULT_METHODS, calibrated, compare_methods, find_method
+from isonomy.comparison.methods import Method
 from isonomy.datasets import make_biased_normals
 from isonomy.errors import InvalidInputError, PluginError
 from isonomy.steering import GapCalibrator, SteeredClassifier
@@ -40,7 +42,7 @@ def rows():
 def test_rivals_are_found_by_name_and_fitted_only_when_named():
     assert {n: BUILT_IN[n].group_use for n in BUILT_IN if n not in DEFAULT_METHODS} == RIVALS
     assert {BUILT_IN[n].family for n in RIVALS} == {"baseline"}
-    assert DEFAULT_METHODS[0] == "untouched" and len(DEFAULT_METHODS) == 11
+    assert DEFAULT_METHODS[0] == "untouched" and len(DEFAULT_METHODS) == 13
 
 
 @pytest.mark.parametrize("name", sorted(set(RIVALS) - {"linear_post", "linear_post_blind"}))
@@ -89,6 +91,17 @@ def test_reweighing_can_be_calibrated_and_stays_what_it_was_before_that(rows):
     plain.fit(X, y, sensitive_features=groups)
     np.testing.assert_allclose(model.estimator_.coef_, plain.estimator_.coef_)
     assert model.calibrator_ is not None
+
+
+def test_reweighing_keeps_its_settings_when_it_is_calibrated(rows):
+    X, y, groups = rows
+    own = Method(
+        "own", "Own", "baseline", "blind", "Groups in a column.",
+        lambda estimator, _: Reweighing(estimator, group_columns=[-1]),
+    )  # fmt: skip
+    whole = np.column_stack([X, groups == "a"])
+    model = calibrated(own).factory(LogisticRegression(), 0).fit(whole, y)
+    assert model.estimator_.n_features_in_ == X.shape[1]
 
 
 def test_another_calibrator_is_cloned(rows):

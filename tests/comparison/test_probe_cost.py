@@ -196,3 +196,11 @@ def test_a_head_may_learn_from_rows_of_the_same_probe(split, cost, training_rows
 def test_wrong_settings_are_named(split, settings_, message):
     with pytest.raises(InvalidInputError, match=message):
         probe_cost_curve(*split, estimator=HEAD, **settings_)
+
+
+def test_one_group_has_no_cost(split):
+    X, y, _, Z, z, _ = split
+    alone = IdealSteerer(groups="infer", missing_groups="single")
+    parts = (X, y, np.zeros(len(y)), Z, z, np.zeros(len(z)))
+    with pytest.raises(InvalidInputError, match="`groups_train` .* must hold at least 2 groups"):
+        probe_cost_curve(*parts, estimator=HEAD, steerer=alone)

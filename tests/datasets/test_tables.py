@@ -89,6 +89,14 @@ def test_adult_is_read_as_uci_publishes_it(tmp_path):
     assert np.isfinite(adult.data).all()
 
 
+@pytest.mark.parametrize("zipped", ["adult.data", "adult.test"])
+def test_the_files_of_adult_may_be_one_plain_and_one_gzipped(tmp_path, zipped):
+    for name, text in (("adult.data", ADULT), ("adult.test", ADULT_TEST)):
+        packed = gzip.compress(text.encode(), mtime=0) if name == zipped else text.encode()
+        (tmp_path / (f"{name}.gz" if name == zipped else name)).write_bytes(packed)
+    assert len(load_table("adult", tmp_path).target) == 3
+
+
 def test_adult_without_its_test_file_is_the_training_file_alone(tmp_path):
     (tmp_path / "adult.data").write_text(ADULT)
     assert len(load_table("adult", tmp_path).target) == 2
@@ -207,6 +215,7 @@ def test_a_missing_column_is_named(tmp_path):
         (COMPAS_ROWS[0].replace("34", "old"), "numbers in the column 'age'"),
         (COMPAS_ROWS[0].replace("34", "inf"), "finite numbers in the column 'age'"),
         (COMPAS_ROWS[0][:-1] + "2", "also has '2'"),
+        (COMPAS_ROWS[0].replace("2,-1,F", "2,soon,F"), r"numbers .* \(days_b_screening_arrest"),
         (COMPAS_ROWS[0] + ",9", "record 2 has 18 fields where there are 17"),
     ],
 )
@@ -263,9 +272,26 @@ def test_ordinal_keeps_one_column_a_column():
     assert names == ("job",)
 
 
-def test_nothing_to_encode():
-    with pytest.raises(InvalidInputError, match="must hold a column"):
-        encode_table({})
+def test_lists_are_columns_too():
+    X, names = encode_table({"age": [30, 40], "job": ["cook", "vet"]})
+    assert X.tolist() == [[30, 0], [40, 1]]
+    assert names == ("age", "job=vet")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "must hold a column, got none"),
+        ({"age": []}, r"at least one row, got shape \(0,\) in 'age'"),
+        ({"age": np.ones((2, 2))}, r"got shape \(2, 2\) in 'age'"),
+        ({"age": [1, 2], "job": ["cook"]}, r"got shape \(1,\) in 'job'"),
+        ({"job": np.array(["cook", None], dtype=object)}, "among the words of 'job'"),
+        ({"job": np.array(["cook", np.nan], dtype=object)}, "among the words of 'job'"),
+    ],
+)
+def test_columns_that_cannot_be_encoded(columns, message):
+    with pytest.raises(InvalidInputError, match=message):
+        encode_table(columns)
 
 
 def test_biographies_are_read_with_quotes_and_line_breaks(tmp_path):

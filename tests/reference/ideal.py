@@ -83,6 +83,26 @@ def map_by_formula(source_means, source_cov, target_means, target_cov, q):
     return matrix, target_bar - matrix @ source_bar
 
 
+def least_map_by_formula(source_means, source_cov, target_means, target_cov, q):
+    """V and b of 3.3 with the null block's rotation by a decomposition of all of d x d."""
+    q = np.asarray(q) / np.sum(q)
+    d = source_means.shape[1]
+    source, target = source_means - q @ source_means, target_means - q @ target_means
+    weights = np.diag(q)
+    root_g = np.real(sqrtm(source_cov + source.T @ weights @ source))
+    root_s = np.real(sqrtm(target_cov))
+    h_matrix = np.linalg.inv(root_g) @ source.T @ weights @ target @ np.linalg.inv(root_s)
+    u, h, wt = np.linalg.svd(h_matrix)
+    rank = int((h > 1e-10).sum())
+    gains = (h[:rank] + np.sqrt(h[:rank] ** 2 + 4)) / 2
+    u_null, w_null = u[:, rank:], wt[rank:].T
+    left, _, right = np.linalg.svd(w_null.T @ root_s @ root_g @ u_null)
+    inner = wt[:rank].T @ np.diag(gains) @ u[:, :rank].T
+    inner += w_null @ (left @ right) @ u_null.T if rank < d else 0.0
+    matrix = root_s @ inner @ np.linalg.inv(root_g)
+    return matrix, q @ target_means - matrix @ (q @ source_means)
+
+
 def two_class_profile(delta, distances, group_prior, q0, q1):
     """F(delta) of 3.4, K = 2 tied, information direction."""
     kappa = q0 * q1

@@ -28,6 +28,7 @@ def objective(
     guesses=None,
     utility="likelihood",
     noise_share=1.0,
+    ridge=0.0,
 ):
     """Mean log-loss plus penalty times the TPR spreads beyond chance, row by row.
 
@@ -67,7 +68,10 @@ def objective(
         noise *= noise_share
         excess = spread - noise
         gap += size / n * trust * (excess + math.sqrt(excess**2 + (noise / 4) ** 2)) / 2
-    return loss + penalty * gap
+    flat = [b for row in offsets for b in row]
+    centre = sum(flat) / len(flat)
+    held = ridge / 2 * sum((b - centre) ** 2 for b in flat)
+    return loss + penalty * gap + held
 
 
 def true_positive_rates(predicted, y, groups):

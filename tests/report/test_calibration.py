@@ -11,7 +11,8 @@ from isonomy import audit
 from isonomy.errors import InvalidInputError
 from isonomy.report import plot_audit, render
 from isonomy.report._canvas import to_svg
-from isonomy.report._reliability import Bin, ReliabilityPanel, reliability_chart
+from isonomy.report._group_rates import group_rate_charts
+from isonomy.report._reliability import Bin, ReliabilityPanel, _line, reliability_chart
 from report_samples import audit_result, comparison_result
 
 
@@ -89,15 +90,31 @@ def test_plot_audit_draws_the_calibration_of_a_real_audit(tmp_path):
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
 def test_every_group_has_a_panel_with_its_name(width, n):
     panels = [
-        ReliabilityPanel(f"g{i}", (Bin(20, 25, 15, 30, 40), Bin(70, 60, 50, 70, 12)))
+        ReliabilityPanel(f"g{i}", (Bin(20, 25, 15, 30, 40, 2), Bin(70, 60, 50, 70, 12, 7)))
         for i in range(n)
     ]
     text = to_svg(reliability_chart(panels, width), name="x", title="t", description="d")
     assert re.findall(r">(g\d+)</text>", text) == [f"g{i}" for i in range(n)]
 
 
+def test_the_curve_is_broken_where_a_bin_is_withheld_or_empty():
+    bins = [Bin(10 * i + 5, 10 * i, 0, 100, 40, i) for i in (0, 1, 4, 5)]
+    xs, ys = _line(bins)
+    assert xs == pytest.approx([5, 15, np.nan, 45, 55], nan_ok=True)
+    assert ys == pytest.approx([0, 10, np.nan, 40, 50], nan_ok=True)
+    assert _line(()) == ([], [])
+
+
+def test_withheld_bins_are_told_beside_the_calibration_error():
+    found = curve(30, 20, 25)
+    words = "takes the withheld bins of a group as one bin"
+    assert words not in render(with_scores(found), "markdown")
+    found["bins"][1] |= dict.fromkeys(("mean_score", "value", "low", "high", "n"))
+    assert words in render(with_scores(found), "markdown")
+
+
 def test_a_group_whose_bins_are_all_withheld_says_so():
-    panels = [ReliabilityPanel("a", (Bin(20, 25, 15, 30, 40),)), ReliabilityPanel("b", ())]
+    panels = [ReliabilityPanel("a", (Bin(20, 25, 15, 30, 40, 2),)), ReliabilityPanel("b", ())]
     text = to_svg(reliability_chart(panels), name="x", title="t", description="d")
     assert ">withheld</text>" in text
     with pytest.raises(InvalidInputError, match="at least one bin"):
@@ -112,6 +129,15 @@ def test_a_binary_comparison_shows_the_rates_of_every_group_before_and_after():
     rows = [line for line in part.splitlines() if re.match(r"\| [abc] \|", line)]
     assert len(rows) == 3
     assert re.search(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", rows[0])
+
+
+def test_groups_that_a_chart_leaves_out_are_told():
+    few, many = (
+        group_rate_charts(None, audit_result(["no", "yes"], tuple(f"g{i}" for i in range(n))))
+        for n in (40, 43)
+    )
+    assert not any("more are in the table" in chart.caption for chart in few)
+    assert all("The first 40 groups; 3 more are in the table." in c.caption for c in many)
 
 
 def test_of_many_classes_the_largest_are_shown_by_group():

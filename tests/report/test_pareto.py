@@ -80,7 +80,7 @@ def test_the_page_names_both_fronts_in_words_and_in_the_table():
     page = render(comparison_result(), "markdown")
     front = "Calibrated offsets; Ideal steering, blind; LEACE"
     assert f"On the front of all methods, from the smallest gap: {front}." in page
-    assert "need no group to decide (dotted): Ideal steering, blind; LEACE." in page
+    assert "neither ask for nor guess it (dotted): Ideal steering, blind; LEACE." in page
     table = page[page.index("of every method, with the fronts") :]
     assert re.search(r"\| 9\\?\. Calibrated offsets .*\| all methods \|", table)
     assert re.search(r"\| 1\\?\. Untouched .*\| behind \|", table)

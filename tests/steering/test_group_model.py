@@ -3,16 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier
+from sklearn.model_selection import PredefinedSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from isonomy import errors
 from isonomy.metrics import rms_tpr_gap
-from isonomy.steering import GapCalibrator, IdealSteerer, SteeredClassifier
+from isonomy.steering import GapCalibrator, IdealSteerer, SteeredClassifier, _last_stage
 from isonomy.steering._group_model import CLASS_SCALE, fit_group_model
 
 
@@ -81,10 +83,16 @@ def test_weights_of_0_are_as_if_the_rows_were_absent():
     np.testing.assert_allclose(a, b, atol=1e-5)  # L-BFGS stops at a gradient of 1e-4
 
 
+def test_another_word_is_refused():
+    X, y, groups = rows(5, n=100)
+    model = SteeredClassifier(LogisticRegression(), group_model="rows")
+    with pytest.raises(errors.InvalidInputError, match='must be None, "cells" or a classifier'):
+        model.fit(X, y, sensitive_features=groups)
+
+
 @pytest.mark.parametrize(
     ("model", "weight", "message"),
     [
-        ("rows", None, '`group_model` of `Model.fit` must be None, "cells" or a classifier'),
         (StandardScaler(), None, "must have `predict_proba` or `decision_function`"),
         (KNeighborsClassifier(), np.ones(100), "must accept `sample_weight`"),
     ],
@@ -149,3 +157,114 @@ def test_any_classifier_can_guess_the_group():
         LogisticRegression(), group_model=Perceptron(random_state=0), reweigh=False, random_state=0
     ).fit(X, y, sensitive_features=groups)
     assert isinstance(model.last_stage_.group_model.model, Perceptron)
+
+
+def guessing(estimator=None, **settings):
+    return SteeredClassifier(
+        LogisticRegression() if estimator is None else estimator,
+        steerer="passthrough",
+        calibrator=GapCalibrator(groups="infer"),
+        random_state=0,
+        **settings,
+    )
+
+
+def test_rows_are_decided_in_chunks_as_all_at_once(monkeypatch):
+    X, y, groups = rows(12, n=600)
+    model = guessing().fit(X, y, sensitive_features=groups)
+    frame_model = guessing().fit(pd.DataFrame(X), y, sensitive_features=groups)
+    whole = model.predict_proba(X)
+    sizes = []
+    kind = type(model.last_stage_.group_model)
+    posterior = kind.posterior
+    monkeypatch.setattr(
+        kind, "posterior", lambda self, X: sizes.append(len(X)) or posterior(self, X)
+    )
+    monkeypatch.setattr(_last_stage, "CHUNK", 6 * 250)
+    # a matrix product may round otherwise for other numbers of rows
+    np.testing.assert_allclose(model.predict_proba(X), whole, rtol=1e-12)
+    assert sizes == [250, 250, 100]
+    np.testing.assert_allclose(frame_model.predict_proba(pd.DataFrame(X)), whole, rtol=1e-9)
+
+
+def test_a_group_without_weight_is_as_if_absent():
+    X, y, groups = rows(13, n=900, n_groups=3)
+    kept = groups < 2
+    weighed = guessing().fit(X, y, sensitive_features=groups, sample_weight=kept.astype(float))
+    absent = guessing().fit(
+        X[kept], y[kept], sensitive_features=groups[kept], sample_weight=np.ones(kept.sum())
+    )
+    assert weighed.calibrator_.groups_ == weighed.groups_ == [0, 1]
+    # L-BFGS stops at a gradient of 1e-4
+    np.testing.assert_allclose(weighed.predict_proba(X), absent.predict_proba(X), atol=1e-3)
+
+
+def test_a_splitter_has_to_hold_out_every_group():
+    X, y, groups = rows(14, n=300, n_groups=3)
+    folds = np.where(groups == 2, -1, np.arange(300) % 3)
+    with pytest.raises(errors.InvalidInputError, match="hold out rows of each of the 3 groups"):
+        guessing(cv=PredefinedSplit(folds)).fit(X, y, sensitive_features=groups)
+
+
+def test_a_second_group_of_one_row_is_explained():
+    X, y, _ = rows(15, n=300)
+    groups = np.eye(1, 300, dtype=int)[0]
+    with pytest.raises(errors.EmptyCellError, match="rows to learn from were of one group alone"):
+        SteeredClassifier(LogisticRegression()).fit(X, y, sensitive_features=groups)
+
+
+def test_missing_values_are_guessed_by_cells_where_the_estimator_reads_them():
+    X, y, groups = rows(16, n=600)
+    X[7, 1] = np.nan
+    model = guessing(HistGradientBoostingClassifier(max_iter=5))
+    model.fit(X, y, sensitive_features=groups)
+    assert type(model.last_stage_.group_model).__name__ == "_Cells"
+    assert model.predict(X).shape == (600,)
+
+
+def test_a_probe_that_cannot_read_a_new_row_names_predict():
+    X, y, groups = rows(17, n=600)
+    model = guessing(HistGradientBoostingClassifier(max_iter=5))
+    model.fit(X, y, sensitive_features=groups)
+    X[0, 0] = np.nan
+    with pytest.raises(errors.InvalidInputError, match="passed to `SteeredClassifier.predict`"):
+        model.predict(X)
+
+
+class NoScores(ClassifierMixin, BaseEstimator):
+    """Says the most frequent class, and nothing of the others."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.most_ = self.classes_[counts.argmax()]
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.most_)
+
+
+def test_an_estimator_without_scores_is_left_uncalibrated_unless_it_was_asked_for():
+    X, y, groups = rows(18, n=300)
+    model = SteeredClassifier(NoScores())
+    assert not hasattr(model, "predict_proba")
+    model.fit(X, y, sensitive_features=groups)
+    assert model.calibrator_ is None
+    assert not hasattr(model, "predict_proba")
+    assert model.predict(X).shape == (300,)
+    with pytest.raises(errors.InvalidInputError, match="for its scores to be calibrated, and NoSc"):
+        guessing(NoScores()).fit(X, y, sensitive_features=groups)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_rows_served_without_group_columns_must_have_the_others_in_order(library):
+    frames = pytest.importorskip(library)
+    X, y, groups = rows(19, n=300)
+    names = dict(zip("abcd", X.T, strict=True))
+    train = frames.DataFrame(names | {"sex": groups})
+    model = guessing(
+        make_pipeline(StandardScaler(), LogisticRegression()), group_columns="sex"
+    ).fit(train, y)
+    served = frames.DataFrame(names)
+    np.testing.assert_array_equal(model.predict(served), model.predict(train))
+    with pytest.raises(errors.InvalidInputError, match=r"in that order \(a, b, c, d\), got d, c"):
+        model.predict(served[list("dcba")])

@@ -1,5 +1,7 @@
 """GapCalibrator(groups="infer"): offsets weighted by a guess of the group."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,7 +58,8 @@ def test_the_objective_with_guesses_is_the_literal_one(n_groups):
     scores, y, groups, posterior = rows(0, n=60, n_groups=n_groups)
     guess = by_class(posterior, 1)
     offsets = np.random.default_rng(2).normal(size=(n_groups, 3))
-    packed = _Packed.of(problem_of(scores, y, groups, GuessedGroups(guess)))
+    problem = replace(problem_of(scores, y, groups, GuessedGroups(guess)), ridge=0.05)
+    packed = _Packed.of(problem)
     found, slope = packed.objective(offsets.ravel(), 7.0, STAGE)
     expected = oracle.objective(
         scores.tolist(),
@@ -67,6 +70,7 @@ def test_the_objective_with_guesses_is_the_literal_one(n_groups):
         penalty=7.0,
         temperature=0.4,
         guesses=guess.tolist(),
+        ridge=0.05,
     )
     assert found == pytest.approx(expected, rel=1e-12)
     numeric = approx_fprime(offsets.ravel(), lambda b: packed.objective(b, 7.0, STAGE)[0], 1e-7)
@@ -155,6 +159,18 @@ def test_a_wider_tolerance_presses_no_less():
     assert reached[-1] == 5000.0
 
 
+def test_the_offsets_of_a_rare_group_stay_bounded():
+    scores, y, groups, _ = rows(13, n=2000)
+    groups = np.where(np.arange(2000) < 8, 2, groups)
+    rng = np.random.default_rng(13)
+    evidence = rng.normal(size=(2000, 3)) + np.array([2.0, 2.0, -3.0])
+    guess = np.exp(log_softmax(evidence, axis=1))
+    model = GapCalibrator(groups="infer").fit(
+        scores, y, sensitive_features=groups, group_proba=guess
+    )
+    assert np.abs(model.offsets_).max() < 10  # without the ridge: some 50
+
+
 def test_a_single_group_needs_no_guess():
     scores, y, _, _ = rows(10, n=100)
     model = GapCalibrator(groups="infer", missing_groups="single").fit(scores, y)
@@ -189,3 +205,17 @@ def test_an_uncertain_guess_is_weighted_by_its_probability():
     offsets = np.array([[1.0, -1.0], [3.0, 0.0]])
     guess = np.array([[[0.25, 0.75], [1.0, 0.0]]])
     np.testing.assert_allclose(GuessedGroups(guess).shift(offsets), [[2.5, -1.0]])
+
+
+@pytest.mark.parametrize("mode", ["given", "infer"])
+def test_a_group_without_weight_moves_no_other(mode):
+    scores, y, groups, posterior = rows(13, n=1200, n_groups=3)
+    weight = (groups < 2).astype(float)
+    fit = {"sensitive_features": groups, "group_proba": posterior}
+    weighed = GapCalibrator(groups=mode).fit(scores, y, sample_weight=weight, **fit)
+    assert np.abs(weighed.offsets_[:2]).max() > 0.1
+    if mode == "given":
+        kept = groups < 2
+        absent = GapCalibrator().fit(scores[kept], y[kept], sensitive_features=groups[kept])
+        np.testing.assert_allclose(weighed.offsets_[:2], absent.offsets_, atol=1e-9)
+        np.testing.assert_array_equal(weighed.offsets_[2], 0.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -63,6 +64,15 @@ def test_a_probe_that_takes_no_weights_is_named():
     steerer = IdealSteerer(groups="infer", probe=LinearDiscriminantAnalysis())
     with pytest.raises(errors.InvalidInputError, match="`probe` .* must accept `sample_weight`"):
         steerer.fit(X, y, sensitive_features=group, sample_weight=np.ones(600))
+
+
+def test_a_frozen_probe_needs_no_weights_to_serve_weighted_rows():
+    X, y, group = biased()
+    frozen = FrozenEstimator(LogisticRegression().fit(X, group))
+    weight = 1.0 + (np.arange(600) % 2)
+    steerer = IdealSteerer(groups="infer", probe=frozen, probe_calibration=None)
+    steerer.fit(X, y, sensitive_features=group, sample_weight=weight)
+    np.testing.assert_array_equal(steerer.group_posterior(X), frozen.predict_proba(X))
 
 
 def test_repair_ignores_a_class_and_a_group_without_weight():

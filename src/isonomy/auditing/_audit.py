@@ -112,7 +112,7 @@ def audit(
     >>> found.overall["accuracy"]["value"], found.decision["gap_detected"]
     (1.0, False)
     """
-    check_numbers(n_boot, min_cell, confidence)
+    check_numbers(n_boot, min_cell, confidence, where=WHERE)
     inputs = read_inputs(
         y_true,
         y_pred,
@@ -348,14 +348,14 @@ def _notes(shown: Shown, settings: Settings, weighted: bool) -> list[str]:
     return notes
 
 
-def check_numbers(n_boot: int, min_cell: int, confidence: float) -> None:
+def check_numbers(n_boot: int, min_cell: int, confidence: float, *, where: str) -> None:
     """Raise unless the numbers an audit is told lie in their ranges."""
-    check_real("n_boot", n_boot, where=WHERE, low=100)
-    check_real("min_cell", min_cell, where=WHERE, low=0)
-    check_real("confidence", confidence, where=WHERE, low=0, high=1)
+    check_real("n_boot", n_boot, where=where, low=100)
+    check_real("min_cell", min_cell, where=where, low=0)
+    check_real("confidence", confidence, where=where, low=0, high=1)
     if confidence in (0, 1):
         raise InvalidInputError(
-            f"`confidence` of `{WHERE}` must lie strictly between 0 and 1, got {confidence}."
+            f"`confidence` of `{where}` must lie strictly between 0 and 1, got {confidence}."
         )
 
 

@@ -13,7 +13,7 @@ from isonomy.auditing._small_groups import hidden_cells
 from isonomy.metrics._counts import LabelledRows
 from isonomy.metrics.intervals import wilson_interval
 
-__all__ = ["calibration_curve"]
+__all__ = ["calibration_curve", "score_bins"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,8 @@ def calibration_curve(
     min_cell : int
         Bins of fewer rows are withheld and, while the withheld bins of a group hold fewer
         rows than this together, its next smallest: the group's size would give them away.
+        With two classes the same holds among the rows of each decision, whose number and
+        rate are known.
     confidence : float
         Of the Wilson intervals, on Kish's effective sizes.
 
@@ -47,7 +49,7 @@ def calibration_curve(
         return None
     top, hit = top_score(rows.true, score)
     weight = np.ones(len(top)) if rows.weight is None else rows.weight
-    code = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
+    code, hidden = _bins(rows, score, top, min_cell)
     shape = (N_BINS, len(rows.groups))
     cell = code * shape[1] + rows.group
 
@@ -56,7 +58,6 @@ def calibration_curve(
         return sums.reshape(shape)
 
     n, w = total(None).astype(np.intp), total(weight)
-    hidden = hidden_cells(n, min_cell) | _bares_a_class(rows, score, min_cell)
     held = np.where(w > 0, w, 1.0)
     value = total(weight * hit) / held
     mean = total(weight * top) / held
@@ -81,6 +82,45 @@ def calibration_curve(
         )
     of = str(rows.classes[1]) if score.ndim == 1 else None
     return {"of": of, "n_bins": N_BINS, "bins": bins}
+
+
+def score_bins(rows: LabelledRows, score: Floats, *, min_cell: int) -> NDArray[np.intp] | None:
+    """Return the bin of every row, ``(n_rows,)``: ``N_BINS`` for all that are withheld.
+
+    None for scores that are no probabilities. A calibration error takes the withheld bins
+    as one: less the shown bins, a sum of their absolute values would tell them apart.
+    """
+    if score.min() < 0 or score.max() > 1:
+        return None
+    code, hidden = _bins(rows, score, top_score(rows.true, score)[0], min_cell)
+    return np.where(hidden[code, rows.group], N_BINS, code)
+
+
+def _bins(
+    rows: LabelledRows, score: Floats, top: Floats, min_cell: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the bin of every row, and which (bin, group) are withheld."""
+    code = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
+    n_groups = len(rows.groups)
+    # scores of two classes are mostly cut where a decision begins: bins are of one decision
+    side = rows.predicted if score.ndim == 1 else np.zeros(len(top), dtype=np.intp)
+    n = np.zeros((N_BINS, n_groups, 2), dtype=np.intp)
+    np.add.at(n, (code, rows.group, side), 1)
+    hidden = hidden_cells(n.sum(axis=2), min_cell)
+    for a in np.flatnonzero(hidden.any(axis=0)):
+        _hide_by_decision(n[:, a], hidden[:, a], min_cell)
+    return code, hidden | _bares_a_class(rows, score, min_cell)
+
+
+def _hide_by_decision(n: NDArray[np.intp], hidden: NDArray[np.bool_], min_cell: int) -> None:
+    """Withhold more bins of one group while few withheld rows are of one decision."""
+    for b in np.argsort(n.sum(axis=1), kind="stable"):
+        held = n[hidden].sum(axis=0)
+        few = (held > 0) & (held < min_cell)
+        if not few.any():
+            return
+        if n[b, few].any():
+            hidden[b] = True
 
 
 def _bares_a_class(rows: LabelledRows, score: Floats, min_cell: int) -> NDArray[np.bool_]:

@@ -76,7 +76,7 @@ def audit_counts(
     >>> found.to_dict()["n_samples"], found.overall["accuracy"]["value"]
     (80, 1.0)
     """
-    check_numbers(n_boot, min_cell, confidence)
+    check_numbers(n_boot, min_cell, confidence, where=WHERE)
     copies = _whole_counts(counts, len(as_column(y_true)))
     inputs = read_inputs(
         y_true,

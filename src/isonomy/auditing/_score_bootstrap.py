@@ -25,11 +25,26 @@ CHUNK_NUMBERS = 1_000_000
 """Counts held at once: 8 MB, so that a chunk stays near the processor."""
 
 
-def score_values(true: NDArray[np.intp], score: Floats, weight: Floats | None) -> dict[str, float]:
-    """Return every metric that the scores of one group allow, NaN where undefined."""
+def score_values(
+    true: NDArray[np.intp],
+    score: Floats,
+    weight: Floats | None,
+    bins: NDArray[np.intp] | None = None,
+) -> dict[str, float]:
+    """Return every metric that the scores of one group allow, NaN where undefined.
+
+    ``bins`` are those of the calibration error, ``(n_rows,)`` from 0 to ``N_BINS``; by default
+    ``N_BINS`` equal ones.
+    """
     everyone = np.arange(len(true))[None]
-    found = score_statistics(true, score, weight, n_bins=N_BINS)
-    return {name: float(statistic(everyone)[0]) for name, statistic in found.items()}
+    statistics = score_statistics(true, score, weight, n_bins=N_BINS)
+    found = {name: float(statistic(everyone)[0]) for name, statistic in statistics.items()}
+    if bins is not None:
+        w = np.ones(len(true)) if weight is None else weight
+        top, hit = top_score(true, score)
+        sums = np.bincount(bins, w * (top - hit))
+        found["calibration_error"] = float(np.abs(sums).sum() / w.sum())
+    return found
 
 
 def top_score(true: NDArray[np.intp], score: Floats) -> TopScore:
@@ -51,6 +66,7 @@ def score_replicates(
     *,
     n_boot: int,
     rng: np.random.Generator,
+    bins: NDArray[np.intp] | None = None,
 ) -> dict[str, Floats]:
     """Return ``n_boot`` replicates of every metric of :func:`score_values`.
 
@@ -64,6 +80,8 @@ def score_replicates(
     n_boot : int
     rng : Generator
         The rows of one replicate are the same for all metrics.
+    bins : (n_rows,), optional
+        As for :func:`score_values`.
 
     Returns
     -------
@@ -74,7 +92,8 @@ def score_replicates(
     if score.ndim == 1:  # negatives, then positives, by score: the ROC area needs no sorting
         order = np.lexsort((score, true == 1))
         true, score, w = true[order], score[order], w[order]
-    judge = _judge(true, score, w)
+        bins = None if bins is None else bins[order]
+    judge = _judge(true, score, w, bins)
     size = max(1, min(n_boot, CHUNK_NUMBERS // max(n, 1)))
     parts = []
     for start in range(0, n_boot, size):
@@ -86,12 +105,12 @@ def score_replicates(
 
 
 def _judge(
-    true: NDArray[np.intp], score: Floats, w: Floats
+    true: NDArray[np.intp], score: Floats, w: Floats, bins: NDArray[np.intp] | None
 ) -> Callable[[Floats], dict[str, Floats]]:
     """Return the function from counts ``(size, n_rows)`` to the metrics, each ``(size,)``."""
     area = _area(true, score, w) if score.ndim == 1 else None
     is_probability = score.min() >= 0 and score.max() <= 1
-    columns = _columns(true, score, w) if is_probability else None
+    columns = _columns(true, score, w, bins) if is_probability else None
 
     def metrics(counts: Floats) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
@@ -108,13 +127,16 @@ def _judge(
     return metrics
 
 
-def _columns(true: NDArray[np.intp], score: Floats, w: Floats) -> Floats:
+def _columns(
+    true: NDArray[np.intp], score: Floats, w: Floats, bins: NDArray[np.intp] | None
+) -> Floats:
     """Return weights, weighted log losses, and weighted biases with one column a bin."""
     rows = np.arange(len(true))
     own = np.where(true == 1, score, 1 - score) if score.ndim == 1 else score[rows, true]
     top, hit = top_score(true, score)
-    bins = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
-    columns = np.zeros((len(true), 2 + N_BINS))
+    if bins is None:
+        bins = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
+    columns = np.zeros((len(true), 3 + N_BINS))
     columns[:, 0] = w
     columns[:, 1] = -w * np.log(np.maximum(own, np.finfo(np.float64).eps))
     columns[rows, 2 + bins] = w * (top - hit)

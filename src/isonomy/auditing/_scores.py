@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy.auditing._calibration import calibration_curve
+from isonomy.auditing._calibration import calibration_curve, score_bins
 from isonomy.auditing._rates import number, withheld_reason
 from isonomy.auditing._score_bootstrap import score_replicates, score_values
 from isonomy.metrics._counts import LabelledRows
@@ -43,12 +43,14 @@ def scores_section(
     tail = [(1 - confidence) / 2, (1 + confidence) / 2]
     entries: list[dict[str, Any]] = []
     drawn: dict[str, dict[str, tuple[float, Floats]]] = {}
+    bins = score_bins(rows, score, min_cell=min_cell)
     for name, mask in parts.items():
         weight = None if rows.weight is None else rows.weight[mask]
         true, own, n = rows.true[mask], score[mask], int(mask.sum())
         size = max(200, min(n_boot, RESAMPLED_ROWS // n))
-        replicates = score_replicates(true, own, weight, n_boot=size, rng=rng)
-        for metric, value in score_values(true, own, weight).items():
+        held = None if bins is None else bins[mask]
+        replicates = score_replicates(true, own, weight, n_boot=size, rng=rng, bins=held)
+        for metric, value in score_values(true, own, weight, held).items():
             entry: dict[str, Any] = {
                 "metric": metric,
                 "class": None,

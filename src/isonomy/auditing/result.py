@@ -64,6 +64,8 @@ Every number is a float or an int; an undefined or withheld one is ``null`` and 
     "n_bins", "bins": [{"group", "low_edge", "high_edge", "mean_score", "value", "low",
     "high" (Wilson), "n", "reason"}]}``: how often what the scores say came true, for the
     positive class (``of``) or, with several classes, for the class of the largest score.
+    ``calibration_error`` takes all withheld bins of a group as one bin, which makes it
+    smaller or leaves it as it is: else it would give them away.
 ``not_computed``
     ``[{"what", "why"}]``.
 ``notes``

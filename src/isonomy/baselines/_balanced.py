@@ -12,7 +12,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isonomy._frames import column_list, is_frame, n_columns, take_columns, without_columns
+from isonomy._frames import column_list, split_groups
 from isonomy._group_transformer import MissingGroups, resolve_groups
 from isonomy._validation import check_labels, check_sample_weight
 from isonomy._weighted_fit import accepts_sample_weight, fit_weighted
@@ -144,24 +144,20 @@ class BalancedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     def _inner(self, method: str, X: Any) -> Any:
         check_is_fitted(self, "estimator_")
         where = f"{type(self).__name__}.{method}"
-        rest, _ = self._split(X, None, where=where, fitting=False)
+        rest, _ = self._split(X, None, where=where)
         return getattr(self.estimator_, method)(rest)
 
     def _split(
-        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
+        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool = False
     ) -> tuple[Any, Any]:
-        columns = column_list(self.group_columns)
-        if not columns:
-            return X, sensitive_features
-        if sensitive_features is not None and fitting:
-            raise InvalidInputError(
-                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
-            )
-        if not fitting and is_frame(X):
-            return without_columns(X, columns, where=where), None
-        if not fitting and n_columns(X) == self.n_features_in_ - len(columns):
-            return X, None  # served without the groups, which are not needed
-        return take_columns(X, columns, where=where)
+        return split_groups(
+            X,
+            sensitive_features,
+            column_list(self.group_columns),
+            n_in_fit=None if fitting else self.n_features_in_,
+            needed=fitting,
+            where=where,
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -179,12 +175,12 @@ def _n_rows(X: Any) -> int:
     return len(X) if hasattr(X, "__len__") else len(np.asarray(X))
 
 
-def check_takes_weights(estimator: Any, *, where: str) -> None:
+def check_takes_weights(estimator: Any, *, where: str, name: str = "estimator") -> None:
     """Raise unless there is no estimator, or it takes ``sample_weight`` in ``fit``."""
     if estimator is None or accepts_sample_weight(estimator):
         return
     raise InvalidInputError(
-        f"`estimator` of `{where}` must take `sample_weight` in its `fit`, and "
+        f"`{name}` of `{where}` must take `sample_weight` in its `fit`, and "
         f"{type(estimator).__name__} does not. Take one that does, for instance "
         "`LogisticRegression`."
     )

@@ -75,8 +75,12 @@ def bures_barycentre(laws: Floats, weights: Floats) -> Barycentre:
     if len(laws) == 1:
         return Barycentre(laws[0], 0.0, 0, True)
     if len(laws) == 2:
-        half = weights[0] * np.eye(laws.shape[1]) + weights[1] * bures_map(laws[0], laws[1])
-        centre = symmetrize(half @ laws[0] @ half)
+        # a law of smaller rank cannot be carried to the other: the map starts at the larger
+        ranks = [Factor.of(law).root.shape[1] for law in laws]
+        one, other = (1, 0) if ranks[1] > ranks[0] else (0, 1)
+        way = bures_map(laws[one], laws[other])
+        half = weights[one] * np.eye(len(way)) + weights[other] * way
+        centre = symmetrize(half @ laws[one] @ half)
         return _judged(centre, _residual(centre, _mean_map(centre, laws, weights)), n_iter=0)
     centre = np.asarray(np.einsum("a,aij->ij", weights, laws))
     best, least, since = centre, np.inf, 0

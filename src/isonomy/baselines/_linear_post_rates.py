@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ __all__ = [
     "check_joint",
     "check_probabilities",
     "conditions_of",
+    "find_positive",
     "joint_of_given",
     "largest_difference",
     "within_group",
@@ -79,6 +80,23 @@ def check_costs(cost_matrix: ArrayLike | None, n_classes: int, *, where: str) ->
             f"class by decided class, got shape {costs.shape}."
         )
     return costs
+
+
+def find_positive(pos_label: Any, classes: NDArray[Any], *, where: str) -> int:
+    """Return the position of the positive class of two: the larger by default."""
+    if pos_label is None:
+        return 1
+    if len(classes) > 2:
+        raise InvalidInputError(
+            f"`pos_label` of `{where}` must be None where `y` has more than 2 classes, got "
+            f"{pos_label!r} with {len(classes)}: the rates of every class count there."
+        )
+    matches = np.flatnonzero(classes == pos_label)
+    if len(matches) == 0:
+        raise InvalidInputError(
+            f"`pos_label` of `{where}` must be one of {classes.tolist()}, got {pos_label!r}."
+        )
+    return int(matches[0])
 
 
 def conditions_of(criterion: Criterion, joint: Floats) -> Floats:

@@ -186,6 +186,8 @@ class LinearPostRule(BaseEstimator):  # type: ignore[misc]
         if weight is None:
             weight = np.ones(len(scores))
         counted = np.flatnonzero(weight)  # others are as if absent
+        # of several optimal vertices the solver's depends on the order of the rows
+        counted = counted[_order_by_content(scores[counted], joint[counted], weight[counted])]
         scores, joint = scores[counted], joint[counted]
         weights = weight[counted] / weight[counted].mean()
         conditions = conditions_of(self.criterion, joint)
@@ -326,6 +328,13 @@ class LinearPostRule(BaseEstimator):  # type: ignore[misc]
     def _values(self, risk: Floats, ratio: Floats) -> Floats:
         values: Floats = np.round(-adjusted_risk(risk, ratio, self.duals_ / self._scale), DECIMALS)
         return values
+
+
+def _order_by_content(*parts: Floats) -> NDArray[np.intp]:
+    """Return an order of the rows that depends on what they hold alone."""
+    columns = [column for part in parts for column in part.reshape(len(part), -1).T]
+    order: NDArray[np.intp] = np.lexsort(columns)
+    return order
 
 
 def _refuse_both(sensitive_features: Any, where: str) -> None:

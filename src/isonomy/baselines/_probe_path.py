@@ -68,11 +68,12 @@ class ProbedRows:
         _check_linear(probe)
         return probe
 
-    def remove(self, probe: Any) -> None:
-        """Project out what the probe reads."""
+    def remove(self, probe: Any) -> int:
+        """Project out what the probe reads; return how many directions that were."""
         found = self._new_directions(_readers(probe) / self.scale)
         self.basis = np.column_stack([self.basis, found])
         self.rows -= (self.rows @ found) @ found.T
+        return int(found.shape[1])
 
     def _new_directions(self, readers: Floats) -> Floats:
         """Return orthonormal columns that span the readers (r, d) outside the basis.

@@ -32,12 +32,18 @@ class Programme:
     tolerance: float
 
     def take(self, rows: NDArray[np.intp]) -> Programme:
-        """Return the programme of some rows alone, their weights rescaled to mean 1."""
-        weight = self.weight[rows]
-        mean = float(weight.mean())
-        return Programme(
-            self.risk[rows], self.ratio[rows], self.bound, weight / mean, self.tolerance
-        )
+        """Return the programme of some rows alone: weights of mean 1, ratios of mean 1.
+
+        A rate whose condition none of the rows may meet is bound to nothing. Otherwise no
+        decisions at all might meet the constraints.
+        """
+        weight = self.weight[rows] / self.weight[rows].mean()
+        ratio = self.ratio[rows]
+        mean = np.tensordot(weight, ratio, axes=1) / len(rows)
+        bound = self.bound & (mean > 0)[:, None, :]
+        bound[bound.sum(axis=2) < 2] = False
+        ratio = ratio / np.where(mean > 0, mean, 1.0)
+        return Programme(self.risk[rows], ratio, bound, weight, self.tolerance)
 
 
 @dataclass(frozen=True)

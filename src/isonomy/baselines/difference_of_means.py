@@ -63,7 +63,7 @@ class DifferenceOfMeans(OneMap):
     ``LEACE(method="orth")``, which spends a covariance on deciding the rank; here means
     and variances suffice: one pass, O(n d), any d. ``LEACE()`` moves rows less, because it
     erases along the covariance. Sources: direction ablation, Arditi et al., Refusal in
-    language models is mediated by a single direction (2024), section 2, there without the
+    language models is mediated by a single direction (2024), there without the
     centring at m, which shifts all rows alike; contrastive activation addition, Rimsky et
     al., Steering Llama 2 (2024).
 

@@ -55,7 +55,7 @@ class DisparateImpactRemover(GroupAwareTransformer):
     At level 1 the groups' distributions in a column are equal where they have the same
     number of rows and no ties, and else equal to within a step of the levels: a value held
     by many rows is carried whole, not split. Source: Feldman et al., Certifying and
-    removing disparate impact (2015), section 5, the geometric repair.
+    removing disparate impact (2015), the geometric repair.
 
     What it does not promise: equal joint distributions, since correlations between columns
     are not looked at; anything about columns of few values, such as one-hot ones; equal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Literal
 
@@ -86,7 +87,8 @@ class INLP(OneMap):
 
     The number of probes is found on three quarters of the rows, judged on the fourth
     (difference to the constant by McNemar's test, one-sided 5 %), and then as many are
-    fitted on all rows. Which rows are held out depends on what they hold, not on where
+    fitted on all rows. A probe that finds groups without showing a new direction ends
+    "auto" too. Which rows are held out depends on what they hold, not on where
     they stand: no random state, any order of rows gives the same map, and integer weights
     equal repeated rows (for "auto" a weight counts rows: scale yours to a mean of 1).
     Parts of a vector along which training rows do not vary are
@@ -163,7 +165,7 @@ class INLP(OneMap):
         strata = _strata(labels, groups.codes)
         mean, start = self._start(values, groups, sample_weight)
         held_out = content_folds(values, groups.codes, _N_FOLDS) == 0
-        turns, readings = _search(_copy(start), strata, held_out, wanted)
+        turns, readings = _search(replace(start, rows=start.rows.copy()), strata, held_out, wanted)
         self.probe_scores_ = np.array([reading.score for reading in readings])
         self.majority_scores_ = np.array([reading.majority for reading in readings])
         for turn in turns:
@@ -199,6 +201,8 @@ class INLP(OneMap):
         exact = np.asarray(values, dtype=np.float64)
         mean = np.average(exact, axis=0, weights=weight)
         rows = exact - mean
+        # rounding of the mean would become a column of its own once divided by its spread
+        rows[:, (exact == exact[0]).all(axis=0)] = 0.0
         spread = np.sqrt(np.average(rows**2, axis=0, weights=weight))
         scale = np.where(spread > 0, spread, 1.0)
         hidden = hidden_readers(rows, weight, scale, values.dtype)
@@ -216,18 +220,6 @@ def _default_probe(n_features: int, n_groups: int) -> LogisticRegression:
     if size <= _NEWTON_PARAMETERS:
         return LogisticRegression(solver="newton-cholesky", tol=1e-8)
     return LogisticRegression(tol=1e-6, max_iter=2_000)
-
-
-def _copy(start: ProbedRows) -> ProbedRows:
-    return ProbedRows(
-        start.rows.copy(),
-        start.scale,
-        start.codes,
-        start.weight,
-        start.probe,
-        start.unreadable,
-        start.basis,
-    )
 
 
 def _strata(labels: NDArray[Any] | None, codes: NDArray[np.intp]) -> list[Rows]:
@@ -260,15 +252,16 @@ def _search(
         readings.append(reading)
         if len(turns) == wanted:
             break
-        if wanted is None and not reading.told:
+        worth = probe is not None and (wanted is not None or reading.told)
+        removed = state.remove(probe) if worth else 0
+        # a probe that finds groups and shows no new direction would do so for ever
+        if wanted is None and removed == 0:
             silent += 1
             if silent == len(strata):
                 break
             continue
         silent = 0
         turns.append(turn)
-        if probe is not None:
-            state.remove(probe)
         _check_left(state)
     return turns, readings
 

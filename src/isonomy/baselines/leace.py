@@ -60,7 +60,7 @@ class LEACE(OneMap):
     size and to 1, the largest value that a correlation can have: neither a small group
     nor a small unit is overlooked. After the map no linear probe does better than the
     group shares on the rows of ``fit``. Source: Belrose et al., LEACE: perfect linear
-    concept erasure in closed form (NeurIPS 2023), theorem 4.2.
+    concept erasure in closed form (NeurIPS 2023).
 
     What it does not promise: that a non-linear probe fails (the covariances of the
     groups stay different), that means are equal within a label, or fair decisions.

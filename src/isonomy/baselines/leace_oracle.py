@@ -49,11 +49,13 @@ class OracleLEACE(MappedGroups):
     ``MeanMatching(reference=a)`` carries all groups to the mean of one, and has no
     coefficients to be read. :class:`LEACE` needs no group at ``transform`` and moves rows
     more. A numerical cut-off of the inverse, as in the published package, is not needed:
-    groups of any share are erased. Source: Belrose et al., LEACE: perfect linear concept
-    erasure in closed form (NeurIPS 2023), section 5 on oracle erasure.
+    groups of any share are erased. Source: Belrose, Least-squares concept erasure with
+    oracle concept labels (EleutherAI, 2023), after Belrose et al., LEACE (NeurIPS 2023).
 
     What it does not promise: equal covariances (:class:`QuadraticLEACE`), equal means
-    within a label, or fair decisions. It needs the group of every row at ``transform``.
+    within a label, or fair decisions; since rows move by group, a non-linear probe may
+    even find the group more easily than before. It needs the group of every row at
+    ``transform``.
 
     Examples
     --------

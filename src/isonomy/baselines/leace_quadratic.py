@@ -43,7 +43,8 @@ class QuadraticLEACE(MappedGroups):
         Largest entry of ``(sum_a p_a W_a - I) S`` over that of S, with S ``covariance_``
         and W_a the transport map from it to group a; 0 at the barycentre.
     converged_ : bool
-        Whether ``residual_`` came to rounding size. The groups' moments agree either way.
+        Whether ``residual_`` came to rounding size. The groups' moments agree either way,
+        unless a group's covariance is singular where others' are not.
     n_iter_ : int
     groups_ : list of group labels
 
@@ -60,13 +61,14 @@ class QuadraticLEACE(MappedGroups):
     of all maps, one a group, that make both moments equal, these move rows least in mean
     square (weighting "shares"). ``MiMiC()`` meets at the pooled covariance instead and
     moves rows further. Divisor of the covariances: the total weight. Where a covariance is
-    singular the map acts on its range alone.
+    singular the map acts on its range alone, and no affine map spreads a group over
+    directions in which it does not vary.
 
     The published package takes "shares" for the covariance and "equal" for the mean, and
     the divisor n - 1; for groups of equal size the three choices are one. Sources: Belrose
     et al., LEACE (NeurIPS 2023) and its package's quadratic eraser; Agueh and Carlier,
-    Barycenters in the Wasserstein space (2011), theorem 6.1; Alvarez-Esteban et al., A
-    fixed-point approach to barycenters in Wasserstein space (2016), eq. 7.
+    Barycenters in the Wasserstein space (2011); Alvarez-Esteban et al., A fixed-point
+    approach to barycenters in Wasserstein space (2016).
 
     What it does not promise: equal laws within a label, equal third moments, or fair
     decisions. It needs the group of every row at ``transform``.

@@ -14,13 +14,18 @@ from sklearn.utils import Tags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from isonomy._cross_fit import Split, cell_splits, class_probabilities, cross_fitted, indexable
-from isonomy._frames import column_list, is_frame, n_columns, take_columns, without_columns
+from isonomy._frames import column_list, split_groups
 from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, resolve_groups
 from isonomy._validation import check_choice, check_labels, check_sample_weight
 from isonomy._weighted_fit import fit_weighted
-from isonomy.baselines._linear_post_rates import Criterion, check_costs, within_group
+from isonomy.baselines._balanced import check_takes_weights
+from isonomy.baselines._linear_post_rates import (
+    Criterion,
+    check_costs,
+    find_positive,
+    within_group,
+)
 from isonomy.baselines._linear_post_rule import LinearPostRule
-from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes
 
 __all__ = ["LinearPost", "LinearPostRule"]
@@ -55,7 +60,8 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         Whether ``predict`` knows the group of every row. "blind" learns a model of the
         (class, group) cell in its place.
     pos_label : label, optional
-        The positive class of a binary problem. Default: the larger of the two.
+        The positive class of a binary problem, not with more classes. Default: the larger
+        of the two.
     cost_matrix : (n_classes, n_classes), optional
         Cost by true class (row) and decision (column), classes sorted. Default: 1 an error.
     cv : int or splitter
@@ -104,7 +110,8 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
     prices psi give the rule ``argmin_k r_k(x) - sum_a psi_ka p(a, k | x) / p(a, k)``. Where the
     group is given, p(a, k | x) is p(k | x, a) in the row's own group and 0 elsewhere. Source:
     Xian, Yin and Zhao (ICML 2023); Xian and Zhao (2024). Solved exactly with HiGHS by column
-    generation: 10,500 rows, 28 classes and 2 groups take seconds.
+    generation: 10,500 rows, 28 classes and 2 groups take seconds; equalized odds with a group of
+    a few rows among thousands may take a minute or two.
 
     With the group given, cost and rates are linear in the same p: where one group has to lose,
     all ways to lose cost the same. A further cost of ``-1e-4 p(k | x)^3`` times the largest
@@ -212,6 +219,9 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         validate_data(self, X=X, reset=True, skip_check_array=True)
         labels = check_labels(y, where=where, n_samples=_num_samples(X), min_classes=2)
         weight = check_sample_weight(sample_weight, len(labels), where=where)
+        if weight is not None:
+            check_takes_weights(self.estimator, where=where)
+            check_takes_weights(self.cell_estimator, where=where, name="cell_estimator")
         groups = resolve_groups(
             found, n_samples=len(labels), missing_groups=self.missing_groups, where=where
         )
@@ -220,7 +230,7 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         self.classes_ = np.unique(labels[counted])
         present = np.unique(groups.codes[counted])
         self.groups_ = [groups.labels[a] for a in present]
-        positive = self._find_positive(where)
+        positive = find_positive(self.pos_label, self.classes_, where=where)
         check_costs(self.cost_matrix, len(self.classes_), where=where)
         rows = _Rows(indexable(rest), labels, groups, weight, counted)
         self._fit_models(rows, np.searchsorted(present, groups.codes), self._rule(positive), where)
@@ -326,21 +336,10 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
             random_state=self.random_state,
         )
 
-    def _find_positive(self, where: str) -> int:
-        if len(self.classes_) > 2 or self.pos_label is None:
-            return 1
-        matches = np.flatnonzero(self.classes_ == self.pos_label)
-        if len(matches) == 0:
-            raise InvalidInputError(
-                f"`pos_label` of `{where}` must be one of {self.classes_.tolist()}, got "
-                f"{self.pos_label!r}."
-            )
-        return int(matches[0])
-
     def _priced(self, X: Any, sensitive_features: Any, method: str) -> NDArray[np.float64]:
         check_is_fitted(self)
         where = f"LinearPost.{method}"
-        rest, found = self._split(X, sensitive_features, where=where, fitting=False)
+        rest, found = self._split(X, sensitive_features, where=where)
         scores = class_probabilities(self.estimator_, rest, self.classes_)
         joint = None
         if self.cell_estimator_ is not None:
@@ -361,22 +360,16 @@ class LinearPost(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         return self.rule_._decide(scores, None, found, where)
 
     def _split(
-        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
+        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool = False
     ) -> tuple[Any, Any]:
-        columns = column_list(self.group_columns)
-        if not columns:
-            return X, sensitive_features
-        if sensitive_features is not None and fitting:
-            raise InvalidInputError(
-                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
-            )
-        if not fitting and is_frame(X):
-            rest = without_columns(X, columns, where=where)
-            if rest is X or self.groups == "blind":
-                return rest, sensitive_features
-        elif not fitting and n_columns(X) == self.n_features_in_ - len(columns):
-            return X, sensitive_features  # served without the columns of the groups
-        return take_columns(X, columns, where=where)
+        return split_groups(
+            X,
+            sensitive_features,
+            column_list(self.group_columns),
+            n_in_fit=None if fitting else self.n_features_in_,
+            needed=self.groups == "given",
+            where=where,
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

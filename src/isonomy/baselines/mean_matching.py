@@ -41,7 +41,7 @@ class MeanMatching(MappedGroups):
     -----
     x of group a becomes ``x - mean_a + mean_reference``. The moments are those of the
     group, not of its (label, group) cells. Source: the mean matching of Singh et al.,
-    Representation surgery (ICML 2024), section 4.
+    Representation surgery (ICML 2024).
 
     What it does not promise: equal covariances, equal means within a label, or fair
     decisions. A quadratic probe still finds the group. It needs the group of every row

@@ -52,7 +52,7 @@ class MiMiC(MappedGroups):
     acts on its range and leaves the rest; then the covariances agree on that range
     alone. Divisor of the covariances: the total weight. The moments are those of the
     group, not of its cells. Source: Singh et al., Representation surgery (ICML 2024),
-    theorem 2; the regulariser there is added to every entry, here never.
+    where a regulariser is added to every entry, here never.
 
     What it does not promise: equal laws within a label, equal third moments, or fair
     decisions. It needs the group of every row at ``transform``.

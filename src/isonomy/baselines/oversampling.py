@@ -51,7 +51,7 @@ class Oversampling(ResampledClassifier):
     weight 0 are left out.
 
     Source: Kamiran and Calders, Data preprocessing techniques for classification without
-    discrimination (2012), section 4.4, uniform sampling; there the total stays n, so that
+    discrimination (2012), uniform sampling; there the total stays n, so that
     large cells lose rows, and rows are repeated at random. See :class:`Undersampling`.
 
     What it does not promise: equal rates. :class:`Reweighing` has the same aim without a

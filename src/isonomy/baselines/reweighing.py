@@ -42,7 +42,8 @@ class Reweighing(BalancedClassifier):
     -----
     A row of label y and group a weighs ``P(y) P(a) / P(y, a)``, with the shares under
     the caller's own weights; see ``isonomy.groups.kamiran_calders_weights``. Source:
-    Kamiran and Calders (2012), section 4.3.
+    Kamiran and Calders, Data preprocessing techniques for classification without
+    discrimination (2012), reweighing.
 
     What it does not promise: equal rates. It balances the training rows; a model that
     reads the group from ``X`` may still treat groups differently. The group is not used

@@ -45,7 +45,7 @@ class Undersampling(ResampledClassifier):
     within the cell. The minimum is taken over cells that have rows; one without stays
     empty. ``sample_weight`` counts as in :class:`Oversampling`.
 
-    Source: Kamiran and Calders (2012), section 4.4; see :class:`Oversampling`.
+    Source: Kamiran and Calders (2012); see :class:`Oversampling`.
 
     What it does not promise: equal rates, or enough rows: one rare cell decides how many
     rows of all others are thrown away. :class:`Reweighing` uses every row.

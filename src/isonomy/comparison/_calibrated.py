@@ -50,7 +50,13 @@ def calibrated(method: Method, calibrator: GapCalibrator | None = None) -> Metho
         model = method.factory(estimator, random_state)
         if isinstance(model, Reweighing):  # the same model, in the form that can be calibrated
             model = SteeredClassifier(
-                model.estimator, steerer="passthrough", reweigh=True, random_state=random_state
+                model.estimator,
+                steerer="passthrough",
+                reweigh=True,
+                calibrator=None,
+                missing_groups=model.missing_groups,
+                group_columns=model.group_columns,
+                random_state=random_state,
             )
         has_one = isinstance(getattr(model, "calibrator", None), GapCalibrator)
         if not isinstance(model, SteeredClassifier) or has_one:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from isonomy._validation import as_column, check_labels
 from isonomy._version import __version__
-from isonomy.auditing import audit
 from isonomy.comparison._data import Split, describe_data
 from isonomy.comparison._inferred import beside_true_groups
+from isonomy.comparison._judging import GAPS, UTILITIES, Judge
 from isonomy.comparison.methods import DEFAULT_METHODS, Method, find_method
 from isonomy.errors import InvalidInputError, IsonomyError
 
@@ -20,25 +18,7 @@ __all__ = ["Progress", "compare_methods"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 
-_GAPS = (
-    "rms_tpr_gap_precision",
-    "rms_tpr_gap",
-    "demographic_parity_difference",
-    "equal_opportunity_difference",
-    "equalized_odds_difference",
-)
-_UTILITIES = ("accuracy", "balanced_accuracy", "macro_f1")
 _WHERE = "compare_methods"
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """How every method is audited."""
-
-    n_boot: int
-    min_cell: int
-    reference_group: Any
-    random_state: int
 
 
 def compare_methods(
@@ -115,7 +95,7 @@ def compare_methods(
     chosen = _choose(DEFAULT_METHODS if methods is None else methods, main_method)
     split = Split(X_train, y_train, groups_train, X_test, y_test, groups_test)
     described = describe_data(split, min_cell=min_cell, where=_WHERE)
-    judge = _Judge(n_boot, min_cell, reference_group, random_state)
+    judge = Judge(n_boot, min_cell, reference_group, random_state)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for i, method in enumerate(chosen):
@@ -164,7 +144,7 @@ def _choose(methods: Sequence[str | Method], main_method: str | None) -> list[Me
     return chosen
 
 
-def _run(method: Method, estimator: Any, split: Split, judge: _Judge) -> dict[str, Any]:
+def _run(method: Method, estimator: Any, split: Split, judge: Judge) -> dict[str, Any]:
     start = time.perf_counter()
     model = method.factory(estimator, judge.random_state)
     model.fit(split.X_train, split.y_train, sensitive_features=split.groups_train)
@@ -173,15 +153,7 @@ def _run(method: Method, estimator: Any, split: Split, judge: _Judge) -> dict[st
     else:  # the proof that no group is used: none is there to be used
         predicted = model.predict(split.X_test)
     seconds = time.perf_counter() - start
-    found = audit(
-        check_labels(split.y_test, where=_WHERE, name="y_test"),
-        as_column(predicted),
-        sensitive_features=split.groups_test,
-        reference_group=judge.reference_group,
-        n_boot=judge.n_boot,
-        min_cell=judge.min_cell,
-        random_state=judge.random_state,
-    ).to_dict()
+    found = judge.audit(split.y_test, predicted, split.groups_test, where=_WHERE)
     beside = None if method.group_use != "inferred" else beside_true_groups(model, split, judge)
     return {
         "name": method.name,
@@ -189,8 +161,8 @@ def _run(method: Method, estimator: Any, split: Split, judge: _Judge) -> dict[st
         "family": method.family,
         "group_use": method.group_use,
         "description": method.description,
-        "utility": {k: found["overall"][k] for k in _UTILITIES if k in found["overall"]},
-        "gap": {d["metric"]: d for d in found["disparities"] if d["metric"] in _GAPS},
+        "utility": {k: found["overall"][k] for k in UTILITIES if k in found["overall"]},
+        "gap": {d["metric"]: d for d in found["disparities"] if d["metric"] in GAPS},
         "seconds": round(seconds, 3),
         "audit": found,
         "certificate": _certificate(model),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def side_by_side(
     }
 
 
-def beside_true_groups(model: Any, split: Split, judge: Any) -> dict[str, Any] | None:
+def beside_true_groups(model: Any, split: Split, judge: Judge) -> dict[str, Any] | None:
     """Return :func:`side_by_side` for a fitted ``SteeredClassifier`` that infers groups.
 
     None for any other model, and for one whose scores are calibrated by true groups.
@@ -184,8 +185,7 @@ def beside_true_groups(model: Any, split: Split, judge: Any) -> dict[str, Any] |
         return None
     if steerer.probe_ is None:
         return None
-    n_boot = min(judge.n_boot, N_BOOT)
-    quick = Judge(n_boot, judge.min_cell, judge.reference_group, judge.random_state)
+    quick = replace(judge, n_boot=min(judge.n_boot, N_BOOT))
     # the method itself needs no known group, so neither may what stands beside it
     return side_by_side(steerer, model.estimator_, split, quick, unknown_group="identity")
 

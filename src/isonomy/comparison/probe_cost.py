@@ -216,7 +216,7 @@ def probe_cost_curve(
         if progress is not None:
             progress(f"{point.probe} probe", len(points), n_total)
 
-    add(bench.untouched(estimator))
+    add(bench.untouched())
     for way in inference:
         add(bench.fitted(way))
     for level in levels:
@@ -276,14 +276,19 @@ class _Bench:
             )
             for groups, n in ((split.groups_train, len(y)), (split.groups_test, len(split.y_test)))
         )
+        if len(steerer.groups_) < 2:
+            raise InvalidInputError(
+                f"`groups_train` passed to `{_WHERE}` must hold at least 2 groups, got only "
+                f"{steerer.groups_[0]!r}: of one group there is nothing to know."
+            )
         prior = np.bincount(train) / len(train)
         seed = judge.random_state
         rumours = Rumours.draw(train, prior, seed), Rumours.draw(test, prior, seed + 1)
         return cls(steerer, estimator, split, judge, reweigh, y, head, *rumours)
 
-    def untouched(self, estimator: Any) -> CostPoint:
-        groups = self.split.groups_train
-        plain = fit_head(estimator, self.split.X_train, self.y, groups, reweigh=False, where=_WHERE)
+    def untouched(self) -> CostPoint:
+        groups, rows = self.split.groups_train, self.split.X_train
+        plain = fit_head(self.estimator, rows, self.y, groups, reweigh=False, where=_WHERE)
         return self._point("none", None, None, None, plain.predict(self.split.X_test))
 
     def fitted(self, way: str) -> CostPoint:

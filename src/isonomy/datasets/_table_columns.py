@@ -53,7 +53,13 @@ def kept_rows(
     """Return the rows that pass the filter of the table and are of the wanted groups."""
     for name in spec.filter_columns:
         _column(table, name, where)
-    keep = np.ones(table.n_rows, dtype=bool) if spec.keep is None else spec.keep(table.columns)
+    try:
+        keep = np.ones(table.n_rows, dtype=bool) if spec.keep is None else spec.keep(table.columns)
+    except ValueError as error:
+        raise DataFileError(
+            f"{where} needs numbers in the columns that it filters {str(table.path)!r} by "
+            f"({', '.join(spec.filter_columns)}): {error}. Is it the published file?"
+        ) from error
     people = spelled_groups(_column(table, attribute.column, where), attribute)
     if groups is not None:
         known = np.unique(people[keep]).tolist()

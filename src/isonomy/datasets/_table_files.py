@@ -81,13 +81,18 @@ def find_file(
         )
     for layout in layouts:
         for place in (root / inside, root):
-            for name in (layout.name, f"{layout.name}.gz"):
-                if (place / name).is_file():
-                    return place / name, layout
+            found = _plain_or_gzipped(place, layout.name)
+            if found is not None:
+                return found, layout
     raise DataFileError(
         f"`folder` passed to `{where}` must hold {wanted}, in {inside}/ or directly, but "
         f"{str(root)!r} holds neither. {advice}"
     )
+
+
+def _plain_or_gzipped(place: Path, name: str) -> Path | None:
+    files = (place / name, place / f"{name}.gz")
+    return next((file for file in files if file.is_file()), None)
 
 
 def read_text_table(path: Path, layout: TextFile, *, where: str) -> TextTable:
@@ -99,10 +104,10 @@ def read_text_table(path: Path, layout: TextFile, *, where: str) -> TextTable:
         If a file cannot be read, is not UTF-8, has no rows, or a line has another number
         of fields than there are columns.
     """
-    others = [path.with_name(path.name.replace(layout.name, name)) for name in layout.more]
+    others = [_plain_or_gzipped(path.parent, name) for name in layout.more]
     names: list[str] | None = None
     rows: list[list[str]] = []
-    for file in [path, *(other for other in others if other.is_file())]:
+    for file in [path, *(other for other in others if other is not None)]:
         try:
             names, found = _read_one(file, layout)
         except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:

@@ -29,7 +29,8 @@ def encode_table(
     Parameters
     ----------
     columns : mapping of str to (n_samples,) array
-        Columns of numbers stay as they are; columns of words are encoded.
+        Columns of numbers stay as they are; columns of words are encoded. Give missing words
+        a name first.
     encoding : "onehot" or "ordinal"
         "onehot": one column of 0 and 1 for every category but the first (sorted): all of
         them would add up to 1, and covariances would be singular. "ordinal": the
@@ -47,7 +48,8 @@ def encode_table(
     Raises
     ------
     InvalidInputError
-        If there is no column, or an argument is out of its range.
+        If there is no column, columns are not 1-D and equally long, a value is missing, or
+        an argument is out of its range.
 
     Notes
     -----
@@ -66,11 +68,9 @@ def encode_table(
     check_choice("encoding", encoding, ("onehot", "ordinal"), where=where)
     if min_frequency is not None:
         check_real("min_frequency", min_frequency, where=where, low=0.0, high=0.5)
-    if not columns:
-        raise InvalidInputError(f"`columns` passed to `{where}` must hold a column, got none.")
     parts: list[NDArray[np.float64]] = []
     names: list[str] = []
-    for name, values in columns.items():
+    for name, values in _checked_columns(columns, where).items():
         if values.dtype.kind in "biuf":
             part, found = values[:, None].astype(np.float64), [name]
         elif encoding == "ordinal":
@@ -80,6 +80,25 @@ def encode_table(
         parts.append(part)
         names.extend(found)
     return np.hstack(parts), tuple(names)
+
+
+def _checked_columns(columns: Columns, where: str) -> dict[str, NDArray[Any]]:
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    if not arrays:
+        raise InvalidInputError(f"`columns` passed to `{where}` must hold a column, got none.")
+    n_rows = next(iter(arrays.values())).size
+    for name, values in arrays.items():
+        if values.shape != (n_rows,) or n_rows == 0:
+            raise InvalidInputError(
+                f"`columns` passed to `{where}` must all be 1-D and equally long with at least "
+                f"one row, got shape {values.shape} in {name!r}."
+            )
+        if values.dtype == object and not all(isinstance(value, str) for value in values):
+            raise InvalidInputError(
+                f"`columns` passed to `{where}` must hold numbers or words, got something else "
+                f"among the words of {name!r}. Name missing ones, for instance 'missing'."
+            )
+    return arrays
 
 
 def _one_hot(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isonomy.distributions._frozen import Frozen
 from isonomy.distributions.lognormal import LogNormal
 from isonomy.distributions.normal import GaussianFamily, Normal
 
@@ -19,7 +20,7 @@ Family = Literal["normal", "lognormal"]
 KINDS: dict[str, type[GaussianFamily]] = {"normal": Normal, "lognormal": LogNormal}
 
 
-class CellArrays:
+class CellArrays(Frozen):
     """Means (K, G, d), covariances and their factors (K, G, d, d), priors (K, G)."""
 
     __slots__ = ("_lowers", "classes", "covariances", "family", "groups", "means", "prior")
@@ -64,12 +65,6 @@ class CellArrays:
         new = object.__new__(cls)
         new._set(means, covariances, prior, classes, groups, family, lowers)
         return new
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self) or not isinstance(other, CellArrays):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isonomy._validation import check_random_state
+from isonomy.distributions._frozen import Frozen
 from isonomy.distributions._linalg import cholesky, log_determinant, solve_cholesky, symmetrize
 from isonomy.errors import FamilyError, InvalidInputError
 
@@ -18,7 +19,7 @@ _BLOCK_VALUES = 1 << 20
 """Rows are worked on in blocks of about this many numbers (8 MiB of float64)."""
 
 
-class GaussianFamily(ABC):
+class GaussianFamily(Frozen, ABC):
     """What a normal law and its image under a coordinate-wise bijection share.
 
     ``mean`` (d,) and ``covariance`` (d, d) are read-only arrays.
@@ -57,12 +58,6 @@ class GaussianFamily(ABC):
         law = object.__new__(cls)
         law._set(mean, covariance, lower)
         return law
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; build a new one.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.mean, self.covariance)

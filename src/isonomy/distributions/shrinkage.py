@@ -172,7 +172,7 @@ def oas_intensity(covariance: NDArray[np.float64], n: float) -> float:
     if p == 0:
         return 0.0
     trace = covariance.sum() if covariance.ndim == 1 else np.trace(covariance)
-    a, m = float((covariance**2).sum()) / p**2, float(trace) / p
+    a, m = float(np.vdot(covariance, covariance)) / p**2, float(trace) / p
     denominator = (n + 1.0) * (a - m**2 / p)
     return 1.0 if denominator <= 0 else min((a + m**2) / denominator, 1.0)
 

@@ -11,12 +11,14 @@ from isonomy.report._formats import render_html, render_json, render_markdown
 from isonomy.report._plots import plot_audit
 from isonomy.report._render import FORMATS, render
 from isonomy.report._results import dump_result, load_result
+from isonomy.report.probe_cost import plot_probe_cost
 
 __all__ = [
     "FORMATS",
     "dump_result",
     "load_result",
     "plot_audit",
+    "plot_probe_cost",
     "render",
     "render_card",
     "render_html",

@@ -32,6 +32,10 @@ def scores_sections(result: Audit) -> tuple[Section, ...]:
         table = _curve_table(scores["calibration"], result)
         blocks.append(Fold(f"The numbers behind the chart ({len(table.rows)} bins)", (table,)))
     metrics = _metric_table(scores.get("by_group") or (), min_cell_of(result))
+    curve = scores.get("calibration") or {}
+    if any(b.get("n") is None for b in curve.get("bins") or ()):
+        text = "The calibration error below takes the withheld bins of a group as one bin."
+        blocks.append(Paragraph(text, style="small"))
     many = len(metrics.rows) > _MOST_METRICS
     blocks.append(Fold(f"{metrics.caption} ({len(metrics.rows)})", (metrics,)) if many else metrics)
     return (Section("scores", "Scores", tuple(blocks)),)
@@ -48,9 +52,10 @@ def calibration_charts(result: Audit) -> tuple[Chart, ...]:
     left_out = len(visible_groups(result)) - len(panels)
     caption = (
         "One panel a group; the other groups' curves in grey. Upright bars are "
-        f"{confidence(result)} intervals; the grey bars below tell how the shown rows spread "
-        f"over the bins. Bins with fewer than {min_cell_of(result)} rows are withheld, and "
-        "others with them where the group's size would give them away."
+        f"{confidence(result)} intervals, each bin by itself; the grey bars below tell how the "
+        f"shown rows spread over the bins. Bins with fewer than {min_cell_of(result)} rows are "
+        "withheld, and others with them where the group's numbers would give them away; lines "
+        "join neighbouring bins only."
     )
     if left_out:
         caption += f" The {len(panels)} largest groups; {left_out} more are in the table."
@@ -96,12 +101,14 @@ def _panels(curve: Curve, result: Audit) -> list[ReliabilityPanel]:
     largest = sorted(groups, key=lambda g: -sizes[g])[:_MOST_PANELS]
     panels = []
     for group in (g for g in groups if g in set(largest)):
-        bins = [
-            Bin(100 * b["mean_score"], 100 * b["value"], 100 * b["low"], 100 * b["high"], b["n"])
-            for b in _shown_bins(curve, group, min_cell_of(result))
-        ]
+        bins = [_bin(b, curve) for b in _shown_bins(curve, group, min_cell_of(result))]
         panels.append(ReliabilityPanel(group, tuple(bins)))
     return panels
+
+
+def _bin(b: Mapping[str, Any], curve: Curve) -> Bin:
+    score, rate, low, high = (100.0 * b[k] for k in ("mean_score", "value", "low", "high"))
+    return Bin(score, rate, low, high, b["n"], round(b["low_edge"] * curve["n_bins"]))
 
 
 def _shown_bins(curve: Curve, group: str, min_cell: int) -> list[Mapping[str, Any]]:
@@ -110,7 +117,7 @@ def _shown_bins(curve: Curve, group: str, min_cell: int) -> list[Mapping[str, An
         for b in curve["bins"]
         if str(b["group"]) == group
         and shown(b, min_cell, "n")
-        and all(is_number(b.get(k)) for k in ("mean_score", "value", "low", "high"))
+        and all(is_number(b.get(k)) for k in ("low_edge", "mean_score", "value", "low", "high"))
     ]
 
 

@@ -57,7 +57,12 @@ def group_rate_charts(
     that the choice does not depend on what was measured.
     """
     keys, new, old = _keys(after), _found(after), _found(before)
-    groups = visible_groups(after)[:_MOST_GROUPS]
+    visible = visible_groups(after)
+    groups = visible[:_MOST_GROUPS]
+    left_out = len(visible) - len(groups)
+    more = (
+        f" The first {_MOST_GROUPS} groups; {left_out} more are in the table." if left_out else ""
+    )
     charts = []
     for part in range(0, len(keys), 2):
         pair = keys[part : part + 2]
@@ -76,7 +81,7 @@ def group_rate_charts(
                 "; ".join(f"{r.label}: {', '.join(map(_said, r.estimates))}" for r in rows)
                 + " per cent.",
                 partial(estimate_chart, rows, scales),
-                f"{what} by group{times}; bars are {confidence(after)} intervals.",
+                f"{what} by group{times}; bars are {confidence(after)} intervals.{more}",
                 legend,
             )
         )

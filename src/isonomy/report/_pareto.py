@@ -124,7 +124,7 @@ def trade_off_chart(points: Sequence[MethodPoint], width: Width = "wide") -> Fig
 
 
 def both_fronts(points: Sequence[MethodPoint]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the front of all methods, and of those that need no group to decide."""
+    """Return the front of all methods, and of those that neither ask for a group nor guess it."""
     without = [i for i, p in enumerate(points) if not p.needs_group]
     return pareto_front(points), pareto_front(points, without)
 

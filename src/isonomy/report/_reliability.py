@@ -24,13 +24,17 @@ _TITLE, _BARS, _FOOT, _LEFT = 30.0, 34.0, 46.0, 40.0
 
 @dataclass(frozen=True)
 class Bin:
-    """One bin of scores, in per cent: mean score, rate, its interval, number of rows."""
+    """One bin of scores, in per cent: mean score, rate, its interval, number of rows.
+
+    ``place`` counts the bins, withheld and empty ones too: only neighbours are joined.
+    """
 
     score: float
     rate: float
     low: float
     high: float
     n: float
+    place: int
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,13 @@ def _draw_curve(
     dashes: dict[str, Any] = {"linestyle": (0, (4, 3)), "linewidth": 1.1}
     axes.plot([0, 100], [0, 100], color=COLOURS["before"], zorder=1, **dashes)
     for other in others:
-        xs, ys = [b.score for b in other.bins], [b.rate for b in other.bins]
-        axes.plot(xs, ys, color=COLOURS["rule"], linewidth=1, zorder=1.2)
+        thin: dict[str, Any] = {"color": COLOURS["rule"], "linewidth": 1, "zorder": 1.2}
+        axes.plot(*_line(other.bins), marker="o", markersize=2, **thin)
     for b in panel.bins:
         thick: dict[str, Any] = {"linewidth": 2.2, "alpha": 0.6, "zorder": 2.5}
         axes.plot([b.score, b.score], [b.low, b.high], color=COLOURS["blind"], **thick)
     axes.plot(
-        [b.score for b in panel.bins],
-        [b.rate for b in panel.bins],
+        *_line(panel.bins),
         color=COLOURS["blind"],
         linewidth=1.2,
         marker="o",
@@ -128,6 +131,19 @@ def _draw_curve(
     )
     if not panel.bins:
         write(axes, 50, 62, "withheld", ha="center", color=COLOURS["muted"])
+
+
+def _line(bins: Sequence[Bin]) -> tuple[list[float], list[float]]:
+    """Return the curve, broken where a bin between two others is withheld or empty."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for before, b in zip((None, *bins), bins, strict=False):
+        if before is not None and b.place != before.place + 1:
+            xs.append(math.nan)
+            ys.append(math.nan)
+        xs.append(b.score)
+        ys.append(b.rate)
+    return xs, ys
 
 
 def _draw_bars(axes: Axes, panel: ReliabilityPanel, side: float, axis: str) -> None:

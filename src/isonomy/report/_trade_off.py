@@ -49,12 +49,15 @@ def utility_of(method: Method | None, name: str = "accuracy") -> Mapping[str, An
 def _front_chart(methods: Sequence[Method], points: Sequence[MethodPoint], role: Role) -> Chart:
     everyone, without = both_fronts(points)
     named = "; ".join(points[i].label for i in everyone)
-    text = f"On the front of all methods, from the smallest gap: {named}."
+    text = (
+        "A method may ask for the group of a person when it decides, or guess it. On the front of "
+        f"all methods, from the smallest gap: {named}."
+    )
     if without != everyone:
         listed = "; ".join(points[i].label for i in without) or "none"
-        text += f" On the front of those that need no group to decide (dotted): {listed}."
+        text += f" On the front of those that neither ask for nor guess it (dotted): {listed}."
     else:
-        text += " None of them needs the group to decide."
+        text += " None of them asks for or guesses the group."
     caption = (
         f"{text} No other method is at least as good as these in both and better in one. The "
         "front is one of estimates: where intervals overlap, another sample may order the "

@@ -7,8 +7,10 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import bandwidth, blas, lapack
 
 from isonomy.distributions import AffineMap, CellMoments
+from isonomy.distributions._accumulate import mirror_upper
 from isonomy.distributions._linalg import (
     constant_columns,
     correlation,
@@ -36,6 +38,8 @@ class Coordinates:
     centre: Floats
     ahead: Floats
     back: Floats
+    whitens_total: bool = False
+    """Whether the total covariance of x becomes the identity, and z is all of x."""
 
     @property
     def n_dimensions(self) -> int:
@@ -58,7 +62,7 @@ class Coordinates:
         if subspace == "discriminant":
             return cls._discriminant(moments, law, centre)
         ahead, back = whitening(moments.total_covariance(), centre)
-        return cls(centre, ahead, back)
+        return cls(centre, ahead, back, whitens_total=ahead.shape[1] == len(centre))
 
     @classmethod
     def _aligned(cls, moments: CellMoments, centre: Floats) -> Self:
@@ -86,17 +90,48 @@ class Coordinates:
             )
         return cls(centre, ahead @ kept, back @ kept)
 
+    @property
+    def _factor(self) -> Floats | None:
+        """``back`` by columns where it is a lower factor of full rank, else None."""
+        if not self.is_full or bandwidth(self.back)[1] > 0:
+            return None
+        return np.asfortranarray(self.back)
+
+    def whiten(self, covariances: Floats) -> Floats:
+        """Return the covariances of z (m, r, r) from those of x (m, d, d)."""
+        lower = self._factor
+        if lower is None:
+            return np.stack([self.ahead.T @ found @ self.ahead for found in covariances])
+        white = np.empty_like(covariances)
+        for found, into in zip(covariances, white, strict=True):
+            # L^-1 S L^-T, at a quarter of the work of two products
+            into.T[...], _ = lapack.dsygst(found.T, lower, itype=1, lower=1)
+            mirror_upper(into)
+        return white
+
     def lift(self, inner: AffineMap) -> AffineMap:
         """Return the map of x that moves z by ``inner`` and nothing else."""
         d = len(self.centre)
         if inner.is_identity:  # nothing to multiply
             return AffineMap(np.eye(d), np.zeros(d)) if self.is_full else AffineMap.identity(d)
-        change = inner.matrix - np.eye(self.n_dimensions)
+        change = np.array(inner.matrix, order="F")
+        np.fill_diagonal(change, np.diagonal(change) - 1.0)
+        lower = self._factor
+        if lower is not None:
+            return self._lift_by_factor(lower, change, inner.offset)
         left = self.back @ change
         offset = self.back @ inner.offset - left @ (self.ahead.T @ self.centre)
         if 2 * self.n_dimensions < d:
             return AffineMap.low_rank(left, self.ahead, offset)
         return AffineMap(np.eye(d) + left @ self.ahead.T, offset)
+
+    def _lift_by_factor(self, lower: Floats, change: Floats, shift: Floats) -> AffineMap:
+        """Return ``x + L change L^-1 (x - centre) + L shift``, with triangles for products."""
+        left = blas.dtrmm(1.0, lower, change, lower=1, overwrite_b=1)
+        matrix = blas.dtrsm(1.0, lower, left, side=1, lower=1, overwrite_b=1)
+        offset = lower @ shift - matrix @ self.centre
+        np.fill_diagonal(matrix, np.diagonal(matrix) + 1.0)
+        return AffineMap(matrix, offset)
 
 
 def whitening(covariance: Floats, mean: Floats) -> tuple[Floats, Floats]:

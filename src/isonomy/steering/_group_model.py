@@ -22,7 +22,7 @@ from isonomy._frames import is_frame, read_table
 from isonomy._weighted_fit import accepts_sample_weight, fit_weighted
 from isonomy.errors import InvalidInputError
 
-__all__ = ["GroupModel", "default_group_model", "fit_group_model"]
+__all__ = ["GroupModel", "choose_group_model", "default_group_model", "fit_group_model"]
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +42,28 @@ def default_group_model() -> Any:
     return LogisticRegression(C=0.1, max_iter=1000)
 
 
+def choose_group_model(model: Any, X: Any, *, where: str) -> Any:
+    """Return ``model``; for None "cells" where columns hold words or values are missing.
+
+    The choice is made on all rows, so that every fold makes the same.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is another word, or a classifier that cannot be handed these rows.
+    """
+    if isinstance(model, str):
+        if model != "cells":
+            raise InvalidInputError(
+                f'`group_model` of `{where}` must be None, "cells" or a classifier, got {model!r}.'
+            )
+        return model
+    if model is None:
+        return None if _all_numbers(X) else "cells"
+    read_table(X, where=where)
+    return model
+
+
 def fit_group_model(
     model: Any,
     estimator: Any,
@@ -56,8 +78,8 @@ def fit_group_model(
 ) -> GroupModel:
     """Fit ``model``: a probe given the class, or with "cells" a model of (class, group).
 
-    None means the default probe where every column is a number, else "cells", which a
-    clone of ``estimator`` learns from whatever rows it reads.
+    None means the default probe; "cells" is what a clone of ``estimator`` learns from
+    whatever rows it reads.
 
     Raises
     ------
@@ -65,12 +87,7 @@ def fit_group_model(
         If the model gives neither probabilities nor decision values, or takes no weights
         where there are some.
     """
-    cells = model == "cells" if isinstance(model, str) else model is None and not _numeric(X)
-    if isinstance(model, str) and not cells:
-        raise InvalidInputError(
-            f'`group_model` of `{where}` must be None, "cells" or a classifier, got {model!r}.'
-        )
-    if cells:
+    if isinstance(model, str):  # "cells"
         found = clone(estimator)
         fit_weighted(found, X, y * n_groups + groups, weight, where=where)
         return _Cells(found, n_classes, n_groups)
@@ -89,7 +106,8 @@ def fit_group_model(
     scaler = StandardScaler().fit(values, sample_weight=weight)
     rows = _with_class(scaler.transform(values), y, n_classes)
     fit_weighted(probe, rows, groups, weight, where=where)
-    return _Probe(probe, scaler, n_classes, n_groups, where)
+    asked = where.removesuffix("fit") + "predict"
+    return _Probe(probe, scaler, n_classes, n_groups, asked)
 
 
 @dataclass(frozen=True)
@@ -137,11 +155,20 @@ TINY = 1e-100
 """Far below any probability that matters, far above the smallest float."""
 
 
-def _numeric(X: Any) -> bool:
-    if not is_frame(X):
-        return np.asarray(X).dtype.kind in "biuf"
-    schema = nw.from_native(X, eager_only=True).schema
-    return all(kind.is_numeric() for kind in schema.values())
+def _all_numbers(X: Any) -> bool:
+    """Whether every column is numeric and every value is there."""
+    if is_frame(X):
+        kinds = nw.from_native(X, eager_only=True).schema.values()
+        numeric = all(kind.is_numeric() for kind in kinds)
+    else:
+        numeric = np.asarray(X).dtype.kind in "biuf"
+    if not numeric:
+        return False
+    try:
+        read_table(X, where="SteeredClassifier.fit")
+    except InvalidInputError:  # NaN or infinity, which the estimator may well read
+        return False
+    return True
 
 
 def _values(X: Any, where: str) -> Floats:

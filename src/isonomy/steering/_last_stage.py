@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples
 
 from isonomy._cross_fit import Split
-from isonomy.steering._group_model import GroupModel, fit_group_model
+from isonomy._group_transformer import GroupAwareTransformer
+from isonomy.errors import EmptyCellError, InvalidInputError
+from isonomy.steering._group_model import GroupModel, choose_group_model, fit_group_model
 from isonomy.steering._parts import Recipe, Rows, held_out_scores
 from isonomy.steering.calibration import GapCalibrator
 
@@ -19,10 +23,13 @@ __all__ = ["LastStage", "fit_last_stage"]
 
 Floats = NDArray[np.float64]
 
+CHUNK = 2**22
+"""Posteriors P(group | row, class) held at once: 32 MiB, whatever the number of rows."""
+
 
 @dataclass(frozen=True)
 class Codes:
-    """Labels and groups as numbers, one a row."""
+    """Labels and groups as numbers, one a row; the numbers of rows of weight 0 mean nothing."""
 
     y: NDArray[np.intp]
     groups: NDArray[np.intp]
@@ -39,8 +46,19 @@ class LastStage:
 
     def predict_proba(self, scores: Floats, X: Any, groups: Any) -> NDArray[Any]:
         """Return calibrated probabilities; ``X`` are the rows before steering."""
-        guess = None if self.group_model is None else self.group_model.posterior(X)
-        return self.calibrator.predict_proba(scores, sensitive_features=groups, group_proba=guess)
+        if self.group_model is None:
+            return self.calibrator.predict_proba(scores, sensitive_features=groups)
+        step = max(1, CHUNK // self.calibrator.offsets_.size)
+        parts = [
+            self.calibrator.predict_proba(
+                scores[start : start + step],
+                group_proba=self.group_model.posterior(
+                    _safe_indexing(X, slice(start, start + step))
+                ),
+            )
+            for start in range(0, _num_samples(X), step)
+        ]
+        return np.concatenate(parts)
 
 
 def fit_last_stage(
@@ -61,6 +79,9 @@ def fit_last_stage(
     weights: steering may hide the group, and reweighing would tilt its shares.
     """
     infer = calibrator.groups == "infer" and codes.n_groups > 1
+    if infer:
+        group_model = choose_group_model(group_model, rows.X, where=where)
+    _check_folds(splits, codes, needed=infer or _learns_groups(recipe), where=where)
 
     def one(train: NDArray[np.intp], test: NDArray[np.intp]) -> tuple[Floats, Floats | None]:
         scores = held_out_scores(recipe, rows, classes, train, test, where)
@@ -71,10 +92,10 @@ def fit_last_stage(
 
     parts = Parallel(n_jobs=n_jobs)(delayed(one)(train, test) for train, test in splits)
     # a splitter may leave rows out
-    order = np.concatenate([test for _, test in splits])
+    judged = rows.take(np.concatenate([test for _, test in splits]))
     scores = np.concatenate([part[0] for part in parts])
     guesses = np.concatenate([part[1] for part in parts]) if infer else None
-    judged = rows.take(order)
+    del parts  # as large as what was made of them
     fitted: GapCalibrator = clone(calibrator).set_params(score_kind="probability", classes=classes)
     fitted.fit(
         scores,
@@ -88,6 +109,28 @@ def fit_last_stage(
     counted = rows.counted
     whole = _group_model(group_model, recipe, rows.take(counted), codes, counted, where)
     return LastStage(fitted, whole)
+
+
+def _learns_groups(recipe: Recipe) -> bool:
+    return isinstance(recipe.steerer, GroupAwareTransformer)
+
+
+def _check_folds(splits: list[Split], codes: Codes, *, needed: bool, where: str) -> None:
+    """Raise unless every group is judged, and (``needed``) no fold learns from one alone."""
+    judged = {int(a) for _, test in splits for a in np.unique(codes.groups[test])}
+    if codes.n_groups > len(judged):
+        raise InvalidInputError(
+            f"`cv` of `{where}` must hold out rows of each of the {codes.n_groups} groups, because "
+            f"the calibrator compares them, got rows of {len(judged)}. Choose an integer, or a "
+            "splitter that holds out every row."
+        )
+    alone = codes.n_groups > 1 and any(len(np.unique(codes.groups[t])) < 2 for t, _ in splits)
+    if needed and alone:
+        raise EmptyCellError(
+            f"`{where}` fits every part again in each fold of `cv`, and in one fold the rows to "
+            "learn from were of one group alone. Pool groups of a single row, or set "
+            "`calibrator=None`."
+        )
 
 
 def _group_model(

@@ -90,7 +90,11 @@ def _moved_by_group(
     moved = values.copy()  # rows that stay are the caller's own, not exp(log(x))
     for a, group_map in enumerate(maps):
         rows = codes == a
-        if not group_map.is_identity:
+        if group_map.is_identity:
+            continue
+        if family == "normal":
+            group_map._apply_at(work, np.flatnonzero(rows), moved)
+        else:
             moved[rows] = from_working_scale(group_map.apply(work[rows]), family)
     return moved
 

@@ -76,6 +76,8 @@ class OffsetProblem:
 
     ``groups`` are the true ones, whose rates are compared; ``membership`` is what the
     decision knows of them. Gaps below ``noise_share`` of what sampling shows are free.
+    ``ridge`` / 2 times the squared centred offsets is added: where groups are guessed, the
+    offsets of a rare one could else grow without bound.
     """
 
     scores: Floats
@@ -86,6 +88,7 @@ class OffsetProblem:
     terms: Sequence[RateTerm]
     membership: Membership
     noise_share: float = 1.0
+    ridge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,8 @@ class _Packed:
         to_decision[self.rows, self.columns] = (
             penalty * to_rate.reshape(-1)[self.slots] * self.row_weight
         )
-        value = penalty * float(self.importance @ excess)
+        held = p.ridge * (flat - flat.mean())
+        value = penalty * float(self.importance @ excess) + 0.5 * float(held @ flat)
         if stage.utility == "accuracy":
             rows, weight = np.arange(len(p.y)), p.weight / p.weight.sum()
             value += 1.0 - float(weight @ decisions[rows, p.y])
@@ -239,7 +243,7 @@ class _Packed:
             loss, steep = _log_loss(shifted, p.y, p.weight)
             value += loss
             slope += steep
-        return value, p.membership.pull(slope).reshape(-1)
+        return value, p.membership.pull(slope).reshape(-1) + held
 
 
 def _above(spread: Floats, noise: Floats) -> tuple[Floats, Floats]:

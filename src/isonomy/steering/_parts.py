@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from isonomy._cross_fit import class_probabilities
+from isonomy._frames import is_frame
 from isonomy._group_transformer import GroupAwareTransformer
 from isonomy._weighted_fit import fit_weighted
-from isonomy.errors import EmptyCellError, UnknownGroupError
+from isonomy.errors import EmptyCellError, InvalidInputError, UnknownGroupError
 
 __all__ = [
     "Recipe",
     "Rows",
+    "check_served_names",
     "fit_parts",
     "held_out_scores",
     "steered",
@@ -102,6 +105,28 @@ def uses_groups(steerer: Any | None) -> bool:
     if isinstance(steerer, GroupAwareTransformer):
         return steerer._uses_groups_at_transform()
     return "sensitive_features" in signature(steerer.transform).parameters
+
+
+def check_served_names(known: Any, X: Any, dropped: Any, *, where: str) -> None:
+    """Raise unless ``X``, without the group columns, has the other columns of ``fit`` in order.
+
+    Parameters
+    ----------
+    known : (n_features,) or None
+        Names seen in ``fit``.
+    X : frame or array
+    dropped : sequence
+        The group columns.
+    """
+    if known is None or not is_frame(X):
+        return
+    expected = [str(name) for name in known if name not in dropped]
+    found = [str(name) for name in nw.from_native(X, eager_only=True).columns]
+    if found != expected:
+        raise InvalidInputError(
+            f"`X` passed to `{where}` must have the columns seen in `fit`, in that order "
+            f"({', '.join(expected[:20])}), got {', '.join(found[:20])}."
+        )
 
 
 def held_out_scores(

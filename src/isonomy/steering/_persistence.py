@@ -147,6 +147,7 @@ def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
         "n_features_in": steerer.n_features_in_,
         "feature_names_in": _names_or_none(steerer),
         "rank": steerer.rank_,
+        "subspace": steerer.subspace_,
     }
     return config, {"scale": steerer.scale_}
 
@@ -213,6 +214,7 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
         {group: _map_of(tensors, a) for a, group in enumerate(steerer.groups_)},
         None if state is None else solution_from_state(state, tensors),
         coordinates,
+        subspace=config.get("subspace"),  # older files have none
     )
     steerer._withheld_cells = config.get("withheld_cells", [])
     steerer._n_rows = config.get("n_rows")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -84,7 +85,7 @@ def fit_probe(
     values = rows.values.astype(np.float64, copy=False)
     labels, codes, weight = rows.groups.labels, rows.groups.codes, rows.weight
     check_probe(default_probe() if probe is None else probe, calibration, where=where)
-    fold = probe_folds(values, codes)
+    fold = probe_folds(values, codes, weight)
     parts = [np.flatnonzero(fold == f) for f in range(N_FOLDS)]
     parts = [part for part in parts if len(part)]
     scored = Parallel(n_jobs=n_jobs)(
@@ -107,6 +108,8 @@ def fit_probe(
 def _fit_one(
     probe: Any, values: Floats, codes: NDArray[np.intp], weight: Floats | None, *, where: str
 ) -> Any:
+    if isinstance(probe, FrozenEstimator):
+        return probe  # learns nothing here, from weights neither
     model = default_probe() if probe is None else clone(probe)
     if weight is not None and probe is None:
         names = (f"{name}__sample_weight" for name, _ in model.steps)

@@ -80,6 +80,7 @@ def _term(
     if (size > 0).sum() < 2:
         return []  # a rate known in one group alone cannot be compared
     share = np.zeros(len(rows.weight))
-    share[inside] = weight / size[groups]
+    # rows without weight have none of a group without weight
+    share[inside] = weight / np.where(size > 0, size, 1.0)[groups]
     trust = size[size > 0] / (size[size > 0] + rows.shrinkage)
     return [RateTerm(predicted, share, size / size.sum(), importance * float(trust.prod()))]

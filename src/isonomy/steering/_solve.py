@@ -28,7 +28,7 @@ def solve(steerer: Any, *, where: str) -> Solved:
 
 def _solve_given(steerer: Any, where: str) -> Solved:
     asked = steerer.subspace
-    steerer.subspace_ = subspace_by_count(steerer.moments_) if asked == "auto" else asked
+    subspace = subspace_by_count(steerer.moments_) if asked == "auto" else asked
     settings = GivenSettings(
         covariance=steerer.covariance,
         moves=steerer.moves,
@@ -36,14 +36,15 @@ def _solve_given(steerer: Any, where: str) -> Solved:
         direction=steerer.direction,
         priors=steerer.priors,
         map_family=steerer.map_family,
-        subspace=steerer.subspace_,
+        subspace=subspace,
         shrinkage=steerer.shrinkage,
         random_state=steerer.random_state,
     )
     found = fit_given(steerer.moments_, settings, where=where)
     if found.coordinates.is_full:
-        return Solved(found.maps, rest=GivenRest(found.solution, found.coordinates))
-    return Solved(found.maps, found.solution, found.coordinates)
+        rest = GivenRest(found.pending, found.coordinates)
+        return Solved(found.maps, subspace=subspace, rest=rest)
+    return Solved(found.maps, found.solution, found.coordinates, subspace=subspace)
 
 
 def _solve_blind(steerer: Any, where: str) -> Solved:

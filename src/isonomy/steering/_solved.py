@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.ideal import IdealSolution
+from isonomy.ideal.nearest import PendingIdeal
 from isonomy.steering._blind import BlindDirections
 from isonomy.steering._blind_solution import blind_solution, erased_coordinates
-from isonomy.steering._coordinates import Coordinates
+from isonomy.steering._coordinates import Coordinates, Subspace
 from isonomy.steering._given import in_features
 
 __all__ = ["BlindRest", "GivenRest", "Solved"]
@@ -44,12 +45,12 @@ class BlindRest:
 class GivenRest:
     """A solution in coordinates that span the features: to be stated in the features."""
 
-    inner: IdealSolution
+    inner: PendingIdeal
     coordinates: Coordinates
 
     def settle(self) -> Settled:
         """Return the solution in X's own coordinates."""
-        return in_features(self.inner, self.coordinates), None
+        return in_features(self.inner.solution(), self.coordinates), None
 
 
 class Solved:
@@ -58,6 +59,7 @@ class Solved:
     ``coordinates`` lead from rows (on the family's working scale) to those in which the
     solution speaks, where these are not the features themselves. Rows move by the maps
     alone: ``rest``, if given, works out solution and coordinates for the first reader.
+    ``subspace`` is the one that one map a group was solved in, else None.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class Solved:
         solution: IdealSolution | None = None,
         coordinates: Coordinates | None = None,
         *,
+        subspace: Subspace | None = None,
         rest: BlindRest | GivenRest | None = None,
     ) -> None:
         self.maps = maps
+        self.subspace = subspace
         self._settled: Settled = (solution, coordinates)
         self._rest = rest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from isonomy.distributions import CellMoments
 from isonomy.steering._coordinates import Subspace
+from isonomy.steering._small_cells import small_cells
 
 __all__ = ["ROWS_PER_NUMBER", "subspace_by_count"]
 
@@ -25,10 +26,11 @@ def subspace_by_count(moments: CellMoments) -> Subspace:
 
     A tied affine map has ``d (d + 3) / 2`` numbers, a diagonal one ``2 d``, which no other
     subspace could lessen. With as many classes as features the class directions are all
-    directions. It depends on moments alone, so a stream of rows decides as one batch does.
+    directions; with small cells alone the classes share one mean and have none. It depends
+    on moments alone, so a stream of rows decides as one batch does.
     """
     d = moments.n_features
-    if moments.covariance == "diagonal" or len(moments.classes) > d:
+    if moments.covariance == "diagonal" or len(moments.classes) > d or small_cells(moments).all():
         return "full"
     fewest = int(moments.n_rows.sum(axis=0).min())
     return "full" if fewest >= ROWS_PER_NUMBER * d * (d + 3) / 2 else "discriminant"

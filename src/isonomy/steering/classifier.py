@@ -30,7 +30,14 @@ from isonomy.groups import GroupCodes, MissingValues, encode_groups, kamiran_cal
 from isonomy.steering._choices import make_calibrator, make_steerer
 from isonomy.steering._explain import RowExplanations
 from isonomy.steering._last_stage import Codes, LastStage, fit_last_stage
-from isonomy.steering._parts import Recipe, Rows, fit_parts, steered, uses_groups
+from isonomy.steering._parts import (
+    Recipe,
+    Rows,
+    check_served_names,
+    fit_parts,
+    steered,
+    uses_groups,
+)
 from isonomy.steering.calibration import GapCalibrator
 from isonomy.steering.ideal import IdealSteerer
 
@@ -40,7 +47,8 @@ __all__ = ["SteeredClassifier"]
 def _has_scores(self: Any) -> bool:
     estimator = getattr(self, "estimator_", self.estimator)
     calibrator = getattr(self, "calibrator_", self.calibrator)
-    return hasattr(estimator, "predict_proba") or calibrator is not None
+    calibrated = calibrator is not None and hasattr(estimator, "decision_function")
+    return hasattr(estimator, "predict_proba") or calibrated
 
 
 class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -57,15 +65,16 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     calibrator : GapCalibrator, "auto" or None
         Fitted on cross-fitted scores. With ``groups="infer"`` it guesses the group of a row
         by ``group_model``, else it uses the group at prediction. "auto" is such a guessing
-        one with an ``accuracy_tolerance`` of half a point where ``steerer="ideal"``, and
-        none with any other steerer.
+        one with an ``accuracy_tolerance`` of half a point where ``steerer="ideal"`` and the
+        estimator scores its classes, and none otherwise.
     group_model : classifier, "cells" or None
         For a calibrator that guesses: learns P(group | row, class) from the columns and
-        the class. Default: a logistic regression where all columns are numbers, else
-        "cells", a clone of ``estimator`` that learns the (class, group) cell.
+        the class. Default: a logistic regression where all columns are numbers and none is
+        missing, else "cells", a clone of ``estimator`` that learns the (class, group) cell.
     cv : int or splitter
         Folds of the cross-fitted scores; an integer stratifies by (label, group) cell.
-        Steerer, weights and estimator are refitted inside each fold.
+        Steerer, group model and estimator are refitted inside each fold, on the weights
+        that the rows have in the whole.
     missing_groups : "raise", "single" or "own_group"
         As in ``IdealSteerer``.
     group_columns : name, index or sequence of them, optional
@@ -303,12 +312,13 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _calibrate(
         self, recipe: Recipe, rows: Rows, groups: GroupCodes, where: str
     ) -> LastStage | None:
-        calibrator = make_calibrator(self, len(groups.labels))
-        if calibrator is None:
+        n_groups = len(self.groups_)
+        calibrator = make_calibrator(self, n_groups)
+        if calibrator is None or not self._scored(where):
             return None
         y_codes = np.searchsorted(self.classes_, rows.y)
-        n_groups = len(groups.labels)
-        cells = np.unique(rows.y, return_inverse=True)[1] * n_groups + groups.codes
+        group_codes = np.searchsorted(np.unique(groups.codes[rows.counted]), groups.codes)
+        cells = np.unique(rows.y, return_inverse=True)[1] * len(groups.labels) + groups.codes
         splits = cell_splits(
             self.cv, cells, counted=rows.counted, random_state=self.random_state, where=where
         )
@@ -317,11 +327,23 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.group_model,
             recipe,
             rows,
-            Codes(y_codes, groups.codes, len(self.classes_), n_groups),
+            Codes(y_codes, group_codes, len(self.classes_), n_groups),
             self.classes_,
             splits,
             n_jobs=self.n_jobs,
             where=where,
+        )
+
+    def _scored(self, where: str) -> bool:
+        """Whether there are scores to calibrate; raise where a calibrator was asked for."""
+        if hasattr(self.estimator, "predict_proba") or hasattr(self.estimator, "decision_function"):
+            return True
+        if isinstance(self.calibrator, str):  # "auto"
+            return False
+        raise InvalidInputError(
+            f"`estimator` of `{where}` must have `predict_proba` or `decision_function` for its "
+            f"scores to be calibrated, and {type(self.estimator).__name__} has neither. Choose "
+            "another, or set `calibrator=None`."
         )
 
     def _read(self, X: Any, sensitive_features: Any, method: str) -> tuple[Any, Any]:
@@ -331,12 +353,16 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rest, found = self._split(X, sensitive_features, where)
         if not self._columns() or n_columns(X) == self.n_features_in_:
             validate_data(self, X=X, reset=False, skip_check_array=True)
+        else:
+            known = getattr(self, "feature_names_in_", None)
+            check_served_names(known, rest, self._columns(), where=where)
         needed = self.uses_groups_at_prediction()
         if found is None and needed:
             raise GroupsRequiredError(
                 f"`sensitive_features` passed to `{where}` must hold one group a row because "
                 "this model uses the group at prediction, got None. Pass it, name "
-                "`group_columns` of X, or use a group-blind steerer without a calibrator."
+                "`group_columns` of X, or use a group-blind steerer and a calibrator that guesses "
+                '(`GapCalibrator(groups="infer")`) or none.'
             )
         groups = self._names(found, _num_samples(X), where) if needed else None
         return rest, groups

@@ -15,6 +15,7 @@ from isonomy._validation import check_labels
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
+from isonomy.steering._coordinates import Subspace
 from isonomy.steering._counted import CountedRows, counted_rows
 from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
 from isonomy.steering._held_out import CodedRows
@@ -95,7 +96,7 @@ class IdealSteerer(Saved, InfersGroups):
     group_columns : name, index or sequence of them, optional
         Columns of X that hold the groups; they are taken out and dropped.
     n_jobs : int, optional
-        Parallel folds of ``rank="auto"``.
+        Parallel folds of ``rank="auto"`` and of the probe.
     random_state : int, RandomState or None
 
     Attributes
@@ -111,8 +112,8 @@ class IdealSteerer(Saved, InfersGroups):
     sample_weight_ : (n_samples,)
         Kamiran-Calders weights of the training rows times the caller's; None after
         ``partial_fit``.
-    subspace_ : "full" or "discriminant"
-        "given", "infer": the subspace used.
+    subspace_ : "full", "discriminant" or None
+        "given", "infer": the subspace used; None for "blind" and for one group.
     rank_, rank_curve_ : int, RankCurve or None
         "blind": directions removed, and the held-out curve that chose them.
     groups_, classes_, steered_columns_, untouched_columns_ : list
@@ -208,6 +209,11 @@ class IdealSteerer(Saved, InfersGroups):
     def solution_(self) -> IdealSolution | None:
         """The ideal distribution that steered rows are compared with; None for one group."""
         return self._solved().solution
+
+    @property
+    def subspace_(self) -> Subspace | None:
+        """The subspace that the groups' maps move; None for "blind" and for one group."""
+        return self._solved().subspace
 
     @property
     def certificate_(self) -> Certificate | None:

@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from isonomy._frames import column_list, is_frame, n_columns, take_columns, without_columns
+from isonomy._frames import column_list, split_groups
 from isonomy._group_codes import MissingGroups, match_groups, resolve_groups
 from isonomy._validation import check_labels, check_random_state
+from isonomy.baselines._linear_post_rates import find_positive
 from isonomy.errors import InvalidInputError, MissingExtraError
 
 __all__ = ["FairlearnClassifier", "fairlearn_module"]
@@ -93,7 +94,7 @@ class FairlearnClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         labels = check_labels(y, where=where, n_samples=_num_samples(X), min_classes=2)
         self.classes_ = np.unique(labels)
         _check_two(self.classes_, where=where)
-        self._positive = self._find_positive(where)
+        self._positive = find_positive(self.pos_label, self.classes_, where=where)
         groups = resolve_groups(
             found, n_samples=len(labels), missing_groups=self.missing_groups, where=where
         )
@@ -147,7 +148,7 @@ class FairlearnClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
     def _share(self, X: Any, sensitive_features: Any, method: str) -> NDArray[np.float64]:
         check_is_fitted(self)
         where = f"{type(self).__name__}.{method}"
-        rest, found = self._split(X, sensitive_features, where=where, fitting=False)
+        rest, found = self._split(X, sensitive_features, where=where)
         codes = None
         if self._groups_at_prediction:
             codes = match_groups(
@@ -160,34 +161,17 @@ class FairlearnClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
             )
         return self._positive_share(rest, codes)
 
-    def _find_positive(self, where: str) -> int:
-        if self.pos_label is None:
-            return 1
-        matches = np.flatnonzero(self.classes_ == self.pos_label)
-        if len(matches) == 0:
-            raise InvalidInputError(
-                f"`pos_label` of `{where}` must be one of {self.classes_.tolist()}, got "
-                f"{self.pos_label!r}."
-            )
-        return int(matches[0])
-
     def _split(
-        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
+        self, X: Any, sensitive_features: Any, *, where: str, fitting: bool = False
     ) -> tuple[Any, Any]:
-        columns = column_list(self.group_columns)
-        if not columns:
-            return X, sensitive_features
-        if sensitive_features is not None and fitting:
-            raise InvalidInputError(
-                f"`{where}` got both `sensitive_features` and `group_columns`; give one."
-            )
-        if not fitting and is_frame(X):
-            rest = without_columns(X, columns, where=where)
-            if rest is X or not self._groups_at_prediction:
-                return rest, sensitive_features
-        elif not fitting and n_columns(X) == self.n_features_in_ - len(columns):
-            return X, sensitive_features  # served without the columns of the groups
-        return take_columns(X, columns, where=where)
+        return split_groups(
+            X,
+            sensitive_features,
+            column_list(self.group_columns),
+            n_in_fit=None if fitting else self.n_features_in_,
+            needed=self._groups_at_prediction,
+            where=where,
+        )
 
 
 def _check_two(classes: NDArray[Any], *, where: str) -> None:
