@@ -14,8 +14,10 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from isonomy.datasets import make_biased_normals
 from isonomy.errors import GroupsRequiredError, InvalidInputError
 from isonomy.metrics import by_group, make_group_scorer, rms_tpr_gap
+from isonomy.steering import IdealSteerer, SteeredClassifier
 
 
 @pytest.fixture
@@ -172,3 +174,12 @@ def test_missing_groups_and_wrong_arguments_raise():
     with pytest.raises(InvalidInputError, match="must name sensitive_features"):
         scorer.set_score_request(groups=True)
     assert repr(copy.deepcopy(scorer)) == repr(scorer)
+
+
+def test_a_metric_without_groups_is_called_without_them():
+    X, y, groups, _ = make_biased_normals(300, random_state=0)
+    model = SteeredClassifier(LogisticRegression(), steerer=IdealSteerer(groups="given"))
+    model.fit(X, y, sensitive_features=groups)
+    scorer = make_group_scorer(accuracy_score, greater_is_better=True)
+    expected = accuracy_score(y, model.predict(X, sensitive_features=groups))
+    assert scorer(model, X, y, sensitive_features=groups) == expected

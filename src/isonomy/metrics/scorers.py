@@ -74,9 +74,8 @@ class GroupScorer:
         asked = {_GROUPS: sensitive_features} if self._takes_groups(estimator, respond) else {}
         response = respond(X, **asked)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        value = self.metric(
-            y_true, response, sensitive_features=sensitive_features, **weights, **self.kwargs
-        )
+        groups = {_GROUPS: sensitive_features} if _metric_takes_groups(self.metric) else {}
+        value = self.metric(y_true, response, **groups, **weights, **self.kwargs)
         return float(value) if self.greater_is_better else -float(value)
 
     def _takes_groups(self, estimator: Any, respond: Callable[..., Any]) -> bool:
@@ -137,6 +136,15 @@ class GroupScorer:
         return f"make_group_scorer({name}, greater_is_better={self.greater_is_better})"
 
 
+def _metric_takes_groups(metric: Callable[..., float]) -> bool:
+    try:
+        parameters = inspect.signature(metric).parameters
+    except ValueError:  # a built-in without a signature
+        return True
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return anything or _GROUPS in parameters
+
+
 def make_group_scorer(
     metric: Callable[..., float],
     *,
@@ -150,7 +158,9 @@ def make_group_scorer(
     ----------
     metric : callable
         Called as ``metric(y_true, y_pred, sensitive_features=..., **kwargs)``, with
-        ``sample_weight=`` when it is routed; for instance ``rms_tpr_gap``.
+        ``sample_weight=`` when it is routed; for instance ``rms_tpr_gap``. One without that
+        parameter, such as ``accuracy_score``, is called without groups: they still reach
+        an estimator that uses them to predict.
     greater_is_better : bool
         False (the default, as gaps are better small) turns the sign, so that a search
         maximises the negative gap.
