@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sklearn.base import clone
+
 from isonomy import GapCalibrator, SteeredClassifier
 from isonomy.baselines import Reweighing
 from isonomy.comparison import find_method
@@ -73,11 +75,19 @@ def _default(head: Any, random_state: int) -> tuple[Any, Use]:
     return SteeredClassifier(head, random_state=random_state), "inferred"
 
 
-def _linear_post(criterion: str, tolerance: float, groups: Literal["given", "blind"]) -> Make:
+def _linear_post(
+    criterion: str,
+    tolerance: float,
+    groups: Literal["given", "blind"],
+    *,
+    cells: bool = False,
+) -> Make:
     def make(head: Any, random_state: int) -> tuple[Any, Use]:
         from isonomy.baselines import LinearPost
 
         model = LinearPost(head, criterion=criterion, tolerance=tolerance, groups=groups)
+        if cells:  # p(class | row, group) from a model of the cell: aware in the scores too
+            model.set_params(cell_estimator=clone(head))
         if "random_state" in model.get_params(deep=False):
             model.set_params(random_state=random_state)
         return model, groups
@@ -111,6 +121,9 @@ def _main_entries() -> list[Entry]:
         for tolerance in TOLERANCES:
             make = _linear_post("equal_opportunity", tolerance, groups)
             found.append(Entry(f"linear_post{mark}@{tolerance:g}", "rival", make))
+    for tolerance in TOLERANCES:
+        make = _linear_post("equal_opportunity", tolerance, "given", cells=True)
+        found.append(Entry(f"linear_post_cells@{tolerance:g}", "rival", make))
     ideal = ("ideal_blind", "ideal_given_full", "ideal_given_discriminant", "ideal_inferred")
     found += [Entry(name, "isonomy", _named(name)) for name in ideal]
     found.append(Entry("calibrated", "isonomy", _calibrated(BASE)))

@@ -19,6 +19,7 @@ SPELLED = {
     "inlp": "INLP",
     "linear_post": "LinearPost, aware",
     "linear_post_blind": "LinearPost, blind",
+    "linear_post_cells": "LinearPost, aware, scores by cell",
     "ideal_blind": "ideal, blind",
     "ideal_given": "ideal, given",
     "ideal_given_full": "ideal, given, whole rows",

@@ -7,8 +7,8 @@ import pytest
 
 from isonomy.ideal import _class_frame, nearest_ideal
 from isonomy.ideal._class_frame import class_frame, least_map
-from tests.reference.gaussian import kl_by_formula
-from tests.reference.ideal import least_map_by_formula, random_joint
+from reference.gaussian import kl_by_formula
+from reference.ideal import least_map_by_formula, random_joint
 
 
 def two_groups(n_classes, d, *, rank=None, seed=0):
@@ -22,8 +22,8 @@ def two_groups(n_classes, d, *, rank=None, seed=0):
     span = axes[sizes > 1e-10 * sizes[0]].T
     frames, inner, cells = [], [], []
     for _ in range(2):
-        factor = rng.standard_normal((d, 3 * d))
-        cov = factor @ factor.T / (3 * d)
+        factor = rng.standard_normal((d, 8 * d))
+        cov = factor @ factor.T / (8 * d)
         frame = class_frame(rng.standard_normal((n_classes, d)), cov)
         m = np.eye(len(span)) + 0.3 * rng.standard_normal((len(span), len(span)))
         q, lower = frame.axes, np.linalg.cholesky(cov)
@@ -67,14 +67,14 @@ def test_a_factor_near_singular_takes_the_way_that_keeps_digits(monkeypatch):
 
 
 @pytest.mark.parametrize("direction", ["information", "moment"])
-@pytest.mark.parametrize(("n_classes", "d"), [(3, 70), (80, 70), (28, 80), (12, 6)])
+@pytest.mark.parametrize(("n_classes", "d"), [(3, 70), (66, 65), (9, 80), (12, 6)])
 def test_every_group_of_a_large_ideal_is_carried_onto_the_canonical_cells(n_classes, d, direction):
     joint = random_joint(np.random.default_rng(d), n_classes, 3, d)
     solution = nearest_ideal(joint, direction=direction)
     ideal = solution.distribution
     for a, group in enumerate(ideal.groups):
         move = solution.maps[group]
-        for y, label in enumerate(ideal.classes):
+        for label in ideal.classes:
             law = move.push(ideal.cells[label, group])
             goal = solution.canonical[label]
             assert law.mean == pytest.approx(goal.mean, abs=1e-8)

@@ -25,7 +25,6 @@ METHODS = (
     "mean_matching",
     "leace",
     "mimic",
-    "linear_post",
     "ideal_blind",
     "ideal_given",
     "calibrated",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import lu_factor, lu_solve
 
+from isonomy.distributions._frozen import Frozen
 from isonomy.distributions._linalg import rank_tolerance
 from isonomy.distributions.normal import GaussianFamily, as_rows
 from isonomy.errors import InvalidInputError, SingularCovarianceError
@@ -22,7 +23,7 @@ _BLOCK_VALUES = 1 << 20
 Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-class AffineMap:
+class AffineMap(Frozen):
     """The map x -> matrix @ x + offset of R^d into itself, immutable.
 
     Parameters
@@ -142,12 +143,6 @@ class AffineMap:
         """
         return cls._trusted(np.zeros(d), factors=(np.zeros((d, 0)), np.zeros((d, 0))))
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("AffineMap is immutable; build a new one.")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError("AffineMap is immutable; build a new one.")
-
     def __reduce__(self) -> tuple[Any, ...]:
         if self.factors is not None:
             return type(self).low_rank, (*self.factors, self.offset)
@@ -223,15 +218,23 @@ class AffineMap:
         rows = as_rows(X, self.n_features, where="AffineMap.apply")
         dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         out: NDArray[Any] = np.empty(rows.shape, dtype=dtype)
+        self._apply_at(rows, None, out)
+        return out
+
+    def _apply_at(
+        self, rows: NDArray[Any], chosen: NDArray[np.intp] | None, out: NDArray[Any]
+    ) -> None:
+        """Write the images of the chosen rows (None: of all) into the same rows of ``out``."""
+        n = len(rows) if chosen is None else len(chosen)
         step = max(1, _BLOCK_VALUES // self.n_features)
         # one block serves all: fresh memory costs as much as the arithmetic of a low rank
-        room = np.empty((2, min(step, len(rows)), self.n_features))
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            block, image = room[:, : len(part)]
-            block[...] = part
-            out[start : start + step] = self._image(block, image)
-        return out
+        room = np.empty((2, min(step, n), self.n_features))
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            at = part if chosen is None else chosen[part]
+            block, image = room[:, : min(step, n - start)]
+            block[...] = rows[at]
+            out[at] = self._image(block, image)
 
     def _image(self, block: NDArray[np.float64], image: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the image of ``block``; either array may be overwritten."""

@@ -22,11 +22,15 @@ Direction = Literal["information", "moment"]
 
 @dataclass(frozen=True, eq=False)
 class CellArrays:
-    """Means (K, G, d), covariances (K or 1, G, d, d) and priors (K, G) of all cells."""
+    """Means (K, G, d), covariances (K or 1, G, d, d) and priors (K, G) of all cells.
+
+    ``lowers`` are the covariances' factors, where they are known.
+    """
 
     means: Array
     covariances: Array
     prior: Array
+    lowers: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)

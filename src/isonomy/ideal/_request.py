@@ -71,9 +71,10 @@ def check_request(
         )
     family = _family(joint, map_family, movers, direction)
     covariances = np.asarray(joint.covariances, dtype=np.float64)
+    lowers = joint._lowers
     if family == "tied":
-        covariances = covariances[:1]
-    cells = CellArrays(np.asarray(joint.means, dtype=np.float64), covariances, prior)
+        covariances, lowers = covariances[:1], lowers[:1]
+    cells = CellArrays(np.asarray(joint.means, dtype=np.float64), covariances, prior, lowers)
     return Request(cells, movers, chosen, direction, priors, family)
 
 

@@ -17,7 +17,7 @@ from isonomy.ideal._priors import Priors, joint_prior, label_dependence, simple_
 from isonomy.ideal._request import MapFamily, Request, check_request
 from isonomy.ideal._tied_all import group_coordinates, solve_all_tied
 
-__all__ = ["IdealSolution", "nearest_ideal"]
+__all__ = ["IdealSolution", "PendingIdeal", "nearest_ideal", "solve_ideal"]
 
 _STAYERS_TOLERANCE = 1e-6
 """Largest miss, in standard deviations, between groups that stay: rounding of fitted moments
@@ -146,6 +146,50 @@ def nearest_ideal(
     >>> solution.global_optimum, round(solution.kl, 4), solution.maps["a"].is_identity
     (True, 0.0425, True)
     """
+    return solve_ideal(
+        joint,
+        moves=moves,
+        reference=reference,
+        direction=direction,
+        priors=priors,
+        map_family=map_family,
+    ).solution()
+
+
+@dataclass(frozen=True, eq=False)
+class PendingIdeal:
+    """A solved programme: its maps at once, its ideal distribution for who asks for it."""
+
+    joint: JointDistribution
+    request: Request
+    solved: Solved
+    prior: Array
+    settled: bool
+
+    def maps(self) -> dict[Hashable, AffineMap]:
+        """Return the map of every group's rows, as `IdealSolution.maps`."""
+        return {
+            group: AffineMap.identity(self.joint.n_features)
+            if a == self.request.reference
+            else AffineMap._trusted(self.solved.offsets[a], matrix=self.solved.matrices[a])
+            for a, group in enumerate(self.joint.groups)
+        }
+
+    def solution(self) -> IdealSolution:
+        """Return the ideal distribution and what it cost."""
+        return _pack(self)
+
+
+def solve_ideal(
+    joint: JointDistribution,
+    *,
+    moves: Any,
+    reference: Hashable | None,
+    direction: Any,
+    priors: Any,
+    map_family: Any,
+) -> PendingIdeal:
+    """Solve as `nearest_ideal` does, and leave the ideal distribution to be worked out."""
     request = check_request(
         joint,
         moves=moves,
@@ -158,7 +202,7 @@ def nearest_ideal(
     weights = prior if direction == "information" else request.cells.prior
     solved = _solve(request, request.cells, weights)
     _check_stayers(request, solved, joint.groups)
-    return _pack(joint, request, solved, prior, settled)
+    return PendingIdeal(joint, request, solved, prior, settled)
 
 
 def _solve(request: Request, cells: CellArrays, weights: Array, start: Any = None) -> Solved:
@@ -216,15 +260,14 @@ def _check_stayers(request: Request, solved: Solved, groups: Sequence[Hashable])
             )
 
 
-def _pack(
-    joint: JointDistribution, request: Request, solved: Solved, prior: Array, settled: bool
-) -> IdealSolution:
+def _pack(pending: PendingIdeal) -> IdealSolution:
+    joint, request, solved, prior = pending.joint, pending.request, pending.solved, pending.prior
     fitted, direction = request.cells.prior, request.direction
     paid = _cell_kl(request.cells, solved, direction)
     weights = prior if direction == "information" else fitted
     log_ratio = np.log(prior / fitted) * (1.0 if direction == "information" else -1.0)
     prior_kl = float((weights * log_ratio).sum())
-    n_classes, n_groups, d = solved.means.shape
+    n_classes, n_groups = fitted.shape
     tied = len(solved.covariances) == 1
     ideal = JointDistribution.from_arrays(
         solved.means,
@@ -241,18 +284,13 @@ def _pack(
         distribution=ideal,
         kl=prior_kl + float((weights * paid).sum()),
         kl_by_cell={(joint.classes[y], joint.groups[a]): float(paid[y, a]) for y, a in cells},
-        maps={
-            group: AffineMap.identity(d)
-            if a == r
-            else AffineMap(solved.matrices[a], solved.offsets[a])
-            for a, group in enumerate(joint.groups)
-        },
+        maps=pending.maps(),
         canonical={
             # checked and factored with the ideal distribution: not once more for every label
             label: Normal._trusted(ideal.means[y, r], ideal.covariances[y, r], ideal._lowers[y, r])
             for y, label in enumerate(joint.classes)
         },
-        converged=solved.converged and settled,
+        converged=solved.converged and pending.settled,
         global_optimum=solved.global_optimum and not searched,
         n_iter=solved.n_iter,
         history=tuple(prior_kl + value for value in solved.history),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -38,7 +38,7 @@ class Coordinates:
     centre: Floats
     ahead: Floats
     back: Floats
-    whitens_total: bool = False
+    whitens_total: bool = field(default=False, kw_only=True)
     """Whether the total covariance of x becomes the identity, and z is all of x."""
 
     @property

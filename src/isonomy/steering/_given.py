@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Normal
-from isonomy.distributions.shrinkage import shrink
+from isonomy.distributions._linalg import sure_cholesky
+from isonomy.distributions.shrinkage import oas_intensity
 from isonomy.errors import EmptyCellError, SingularCovarianceError
 from isonomy.groups import cell_factors
-from isonomy.ideal import IdealSolution, nearest_ideal
+from isonomy.ideal import IdealSolution
+from isonomy.ideal.nearest import PendingIdeal, solve_ideal
 from isonomy.steering._coordinates import Coordinates, Subspace
 from isonomy.steering._small_cells import cell_means, cell_variances
 
@@ -50,19 +52,24 @@ class GivenFit:
     """Maps of the rows of every group in X's own coordinates, with the solution behind.
 
     The solution speaks in ``coordinates``; `in_features` states it in the features where
-    these can be had back from them.
+    these can be had back from them. It is worked out from ``pending`` when it is read.
     """
 
     maps: dict[Hashable, AffineMap]
-    solution: IdealSolution
+    pending: PendingIdeal
     coordinates: Coordinates
+
+    @property
+    def solution(self) -> IdealSolution:
+        """The solution in ``coordinates``."""
+        return self.pending.solution()
 
 
 def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> GivenFit:
     """Solve from moments alone, and lift the maps to X's own coordinates."""
-    solution, coordinates = solve_given(moments, settings, where=where)
-    maps = {group: coordinates.lift(inner) for group, inner in solution.maps.items()}
-    return GivenFit(maps, solution, coordinates)
+    pending, coordinates = _solve_in_coordinates(moments, settings, where=where)
+    maps = {group: coordinates.lift(inner) for group, inner in pending.maps().items()}
+    return GivenFit(maps, pending, coordinates)
 
 
 def solve_given(
@@ -77,6 +84,13 @@ def solve_given(
     SingularCovarianceError
         If a covariance is singular and ``shrinkage`` is off.
     """
+    pending, coordinates = _solve_in_coordinates(moments, settings, where=where)
+    return pending.solution(), coordinates
+
+
+def _solve_in_coordinates(
+    moments: CellMoments, settings: GivenSettings, *, where: str
+) -> tuple[PendingIdeal, Coordinates]:
     check_cells(moments, where=where)
     law = moments.counts * cell_factors(moments.counts)
     diagonal = settings.covariance == "diagonal"
@@ -85,16 +99,15 @@ def solve_given(
     )
     joint = fitted_joint(moments, coordinates, settings.shrinkage, where=where)
     by_column = diagonal and settings.map_family == "affine"
-    solution = nearest_ideal(
+    pending = solve_ideal(
         joint,
         moves=settings.moves,
         reference=settings.reference,
         direction=settings.direction,
         priors=settings.priors,
         map_family="diagonal" if by_column else settings.map_family,
-        random_state=settings.random_state,
     )
-    return solution, coordinates
+    return pending, coordinates
 
 
 def check_cells(moments: CellMoments, *, where: str) -> None:
@@ -118,9 +131,25 @@ def fitted_joint(
     means = (cell_means(moments) - coordinates.centre) @ coordinates.ahead
     covariances = _cell_covariances(moments, coordinates, shrinkage, where=where)
     prior = moments.counts / moments.counts.sum()
-    return JointDistribution.from_arrays(
-        means, covariances, prior, moments.classes, moments.groups, "normal"
-    )
+    labels = moments.classes, moments.groups
+    lowers = _sure_lowers(covariances) if moments.covariance == "tied" else None
+    if lowers is None:  # what may be singular, to be judged and named
+        return JointDistribution.from_arrays(means, covariances, prior, *labels, "normal")
+    shape = means.shape + means.shape[-1:]
+    both = (np.broadcast_to(matrices, shape) for matrices in (covariances, lowers))
+    return JointDistribution._build(means, next(both), prior, *labels, "normal", next(both))
+
+
+def _sure_lowers(covariances: Floats) -> Floats | None:
+    """Return the factors (G, r, r) of covariances in white coordinates, if all surely exist."""
+    # by columns, as LAPACK leaves them and reads them
+    lowers = np.empty_like(covariances).swapaxes(1, 2)
+    for covariance, into in zip(covariances, lowers, strict=True):
+        lower = sure_cholesky(covariance.T)
+        if lower is None:
+            return None
+        into[...] = lower
+    return lowers
 
 
 def _cell_covariances(
@@ -133,11 +162,10 @@ def _cell_covariances(
         return np.asarray(variances[..., None] * np.eye(ahead.shape[1]))
     if moments.covariance == "tied":
         rows = moments.n_rows.sum(axis=0) - n_classes
-        tied = [
-            _shrunk(ahead.T @ found[a] @ ahead, int(rows[a]), shrinkage, moments.groups[a], where)
-            for a in range(n_groups)
-        ]
-        return np.stack(tied)
+        white = _whitened(moments, coordinates, found)
+        for a in range(n_groups):
+            white[a] = _shrunk(white[a], int(rows[a]), shrinkage, moments.groups[a], where)
+        return white
     found = cell_variances(moments)
     free = [
         [
@@ -155,12 +183,39 @@ def _cell_covariances(
     return np.array(free)
 
 
+def _whitened(moments: CellMoments, coordinates: Coordinates, found: Floats) -> Floats:
+    """Return the groups' covariances (G, r, r) in the coordinates.
+
+    Where these whiten the total covariance, ``I = sum_a p_a C_a + B'B`` with B the cell
+    means about the total one, times the roots of the cells' shares: the largest group's
+    covariance is what the others leave, which saves its two triangular solves.
+    """
+    if not coordinates.whitens_total:
+        return coordinates.whiten(found)
+    share = moments.counts / moments.counts.sum()
+    weight = share.sum(axis=0)
+    last = int(weight.argmax())
+    centred = (moments.means - coordinates.centre) @ coordinates.ahead
+    between = (centred * np.sqrt(share)[..., None]).reshape(-1, centred.shape[-1])
+    left: Floats = between.T @ between
+    white = np.empty_like(found)
+    for a in np.delete(np.arange(len(weight)), last):
+        white[a] = coordinates.whiten(found[a : a + 1])[0]
+        left += weight[a] * white[a]
+    np.multiply(left, -1.0 / weight[last], out=white[last])
+    white[last][np.diag_indices(len(left))] += 1.0 / weight[last]
+    return white
+
+
 def _shrunk(covariance: Floats, n: int, shrinkage: Any, name: Any, where: str) -> Floats:
     if shrinkage is None:
         _check_degrees(n, len(covariance), name, where)
         return covariance
     # The coordinates are white: shrink toward their identity, whatever the rotation.
-    shrunk: Floats = shrink(covariance, max(n, 1), shrinkage, scale=np.ones(len(covariance)))
+    rho = oas_intensity(covariance, max(n, 1)) if shrinkage == "oas" else float(shrinkage)
+    middle = float(np.trace(covariance)) / len(covariance)
+    shrunk: Floats = covariance * (1.0 - rho)
+    shrunk[np.diag_indices(len(shrunk))] += rho * middle
     return shrunk
 
 
