@@ -130,7 +130,8 @@ def test_without_penalty_gaps_stay():
     def gap(c):
         return worst_gap(c.predict(scores, sensitive_features=groups), y, groups)
 
-    assert gap(strong) < 0.03 < gap(weak)
+    # a cell of 500 rows shows some .02 between equal rates
+    assert gap(strong) < 0.05 < gap(weak)
 
 
 @pytest.mark.parametrize(

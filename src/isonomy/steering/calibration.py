@@ -38,7 +38,7 @@ def default_penalty(criterion: Criterion, n_classes: int) -> float:
     """
     if criterion == "equalized_odds":
         return 100.0 if n_classes == 2 else 30.0
-    return 500.0
+    return 500.0 if n_classes == 2 else 150.0
 
 
 GUESS_RIDGE = 1e-4
@@ -53,9 +53,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     guessed, by ``argmax_k (s_k + sum_a P(a | row, k) offset[a, k])``. The offsets minimise
     the loss of log-likelihood plus ``penalty`` times the weighted squared rate gaps; both
     groups move. With more than two classes gaps up to what sampling would show between
-    equal rates are left alone. The last descent counts errors in place of the
-    log-likelihood, unless many classes meet guessed groups. On hidden states the shift is
-    affine, in the span of the head's weights.
+    equal rates are left alone; with two, the last descent counts errors in place of the
+    log-likelihood. On hidden states the shift is affine, in the span of the head's weights.
 
     Parameters
     ----------
@@ -72,9 +71,9 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     pos_label : label, optional
         The positive class of a binary problem. Default: the larger of the two.
     penalty : float, optional
-        Weight of the squared gaps against the mean log-loss in nats. Default: 500; for
-        "equalized_odds", which offsets cannot meet exactly in general, 100 with two classes
-        and 30 with more: a larger weight ends in one constant decision.
+        Weight of the squared gaps against the mean log-loss in nats. Default: 500 with two
+        classes, 150 with more; for "equalized_odds", which offsets cannot meet exactly in
+        general, 100 and 30: a larger weight ends in one constant decision.
     accuracy_tolerance : float, optional
         Climb to ``penalty`` only as far as the decisions on the rows of ``fit`` lose at
         most this share of accuracy: 0.005 is half a point. Default: no limit.
@@ -339,7 +338,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
                 ridge=GUESS_RIDGE if self.groups == "infer" else 0.0,
             ),
             penalty=penalty,
-            stages=BY_LIKELIHOOD if many and self.groups == "infer" else BY_ACCURACY,
+            stages=BY_LIKELIHOOD if many else BY_ACCURACY,
             max_iter=self.max_iter,
             accuracy_tolerance=self.accuracy_tolerance,
         )
