@@ -11,7 +11,7 @@ from _real_data.markdown import label_of, table
 
 __all__ = ["SIZES", "curve_table", "learning_cases", "learning_curve", "learning_entries"]
 
-SIZES = (2_000, 4_000, 7_000, 10_000)
+SIZES = (3_500, 7_000)
 """Stratified samples, each part of the next; the whole data set ends the curve."""
 
 _ENTRIES = (
@@ -20,7 +20,7 @@ _ENTRIES = (
     "ideal_given_full",
     "ideal_given_discriminant",
     "calibrated",
-    "calibrated_blind",
+    "calibrated_blind@half_a_point",
 )
 
 

@@ -15,7 +15,7 @@ from isonomy.cli._comparison_summary import (
 
 __all__ = ["demo_lines"]
 
-SHOWN = ("ideal_blind", "ideal_given", "calibrated_inferred", "calibrated")
+SHOWN = ("calibrated_inferred", "ideal_given", "calibrated")
 
 
 def demo_lines(result: Mapping[str, Any], *, page: Path, seconds: float) -> list[str]:

@@ -15,7 +15,7 @@ more on new rows than it seemed to, so that no price could be kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,26 +112,45 @@ def solve_offsets(
 ) -> OffsetFit:
     """Minimise loss plus penalty by L-BFGS, each stage started from the last.
 
-    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` in steps of root 2, each
-    started from the one before, and stays at the last step whose decisions lose at most
-    that much weighted accuracy against those without offsets.
+    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` by doubling, each step
+    started from the one before, until the decisions lose more than that much weighted
+    accuracy against those without offsets; two halvings then close in on the limit.
     """
     packed = _Packed.of(problem)
     if accuracy_tolerance is None:
         return _descend(packed, packed.nothing(), penalty, stages, max_iter)
     floor = packed.accuracy(packed.nothing().offsets) - accuracy_tolerance
+
+    def climb(start: OffsetFit, step: float) -> OffsetFit | None:
+        left = stages[-1:] if start.n_iter else stages  # annealed once, later steps start near
+        found = _descend(packed, start, step, left, max_iter)
+        return found if packed.accuracy(found.offsets) >= floor else None
+
     best = packed.nothing()
-    for step in penalty * STEP ** np.arange(1 - N_STEPS, 1):
-        left = stages[-1:] if best.n_iter else stages  # annealed once, later steps start near
-        found = _descend(packed, best, float(step), left, max_iter)
-        if packed.accuracy(found.offsets) < floor:
-            break
+    for step in penalty * 2.0 ** np.arange(-N_DOUBLINGS, 1):
+        found = climb(best, float(step))
+        if found is None:
+            return _close_in(climb, best, float(step))
         best = found
     return best
 
 
-STEP, N_STEPS = 2.0**0.5, 15
-"""Penalties tried under an accuracy tolerance: from 1/128 of the full one, by root 2."""
+N_DOUBLINGS = 12
+"""The first step under an accuracy tolerance is 1/4096 of the full penalty."""
+
+
+def _close_in(
+    climb: Callable[[OffsetFit, float], OffsetFit | None], best: OffsetFit, above: float
+) -> OffsetFit:
+    """Halve twice, in logarithms, the way from the step that held to the one that did not."""
+    for _ in range(2 if best.n_iter else 0):
+        middle = float(np.sqrt(best.penalty * above))
+        found = climb(best, middle)
+        if found is None:
+            above = middle
+        else:
+            best = found
+    return best
 
 
 def _descend(
