@@ -133,10 +133,11 @@ def _main_entries() -> list[Entry]:
     for name in (BASE, "reweighing", "ideal_blind"):
         own = "calibrated_blind" if name == BASE else f"{name}+calibrated_blind"
         found.append(Entry(own, "isonomy", _calibrated(name, groups="infer")))
-    priced = {"accuracy_tolerance": 0.005}
-    found.append(Entry("calibrated@half_a_point", "isonomy", _calibrated(BASE, **priced)))
-    make = _calibrated(BASE, groups="infer", **priced)
-    found.append(Entry("calibrated_blind@half_a_point", "isonomy", make))
+    for words, tolerance in (("quarter_point", 0.0025), ("half_a_point", 0.005)):
+        priced = {"accuracy_tolerance": tolerance}
+        found.append(Entry(f"calibrated@{words}", "isonomy", _calibrated(BASE, **priced)))
+        make = _calibrated(BASE, groups="infer", **priced)
+        found.append(Entry(f"calibrated_blind@{words}", "isonomy", make))
     return found
 
 

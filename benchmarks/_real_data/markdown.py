@@ -34,6 +34,12 @@ SPELLED = {
 }
 
 
+PRICES = {
+    "quarter_point": ", at most a quarter point",
+    "half_a_point": ", at most half a point",
+}
+
+
 def label_of(name: str) -> str:
     """Return the words for a method's name."""
     name = name.rsplit(":", maxsplit=1)[-1]
@@ -41,7 +47,7 @@ def label_of(name: str) -> str:
     first, _, last = stem.partition("+")
     words = SPELLED.get(first, first.replace("_", " "))
     ending = f", tolerance {tolerance}" if tolerance else ""
-    ending = ", at most half a point" if tolerance == "half_a_point" else ending
+    ending = PRICES.get(tolerance, ending)
     ending = {"calibrated": " + calibrated", "calibrated_blind": " + calibrated, guessed"}.get(
         last, ""
     ) + ending
