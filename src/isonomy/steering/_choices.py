@@ -56,8 +56,11 @@ def make_steerer(model: Any, *, single: bool) -> Any | None:
     return steerer
 
 
-def make_calibrator(model: Any, n_groups: int) -> GapCalibrator | None:
+def make_calibrator(model: Any, n_groups: int, n_classes: int) -> GapCalibrator | None:
     """Return the unfitted calibrator, None where there is none.
+
+    "auto" leaves two classes alone: there guessed groups bring the positive class's rates
+    together at the price of the other's, and the gap over both grew (generated normals).
 
     Raises
     ------
@@ -71,6 +74,11 @@ def make_calibrator(model: Any, n_groups: int) -> GapCalibrator | None:
             '`calibrator` of `SteeredClassifier` must be a `GapCalibrator`, "auto" or None, '
             f"got {model.calibrator!r}."
         )
-    if n_groups < 2 or not isinstance(model.steerer, str) or model.steerer != "ideal":
+    if (
+        n_groups < 2
+        or n_classes < 3
+        or not isinstance(model.steerer, str)
+        or model.steerer != "ideal"
+    ):
         return None
     return GapCalibrator(groups="infer", accuracy_tolerance=ACCURACY_TOLERANCE)

@@ -65,8 +65,8 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     calibrator : GapCalibrator, "auto" or None
         Fitted on cross-fitted scores. With ``groups="infer"`` it guesses the group of a row
         by ``group_model``, else it uses the group at prediction. "auto" is such a guessing
-        one with an ``accuracy_tolerance`` of half a point where ``steerer="ideal"`` and the
-        estimator scores its classes, and none otherwise.
+        one with an ``accuracy_tolerance`` of half a point where ``steerer="ideal"``, there are
+        three classes or more and the estimator scores them, and none otherwise.
     group_model : classifier, "cells" or None
         For a calibrator that guesses: learns P(group | row, class) from the columns and
         the class. Default: a logistic regression where all columns are numbers and none is
@@ -313,7 +313,7 @@ class SteeredClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, recipe: Recipe, rows: Rows, groups: GroupCodes, where: str
     ) -> LastStage | None:
         n_groups = len(self.groups_)
-        calibrator = make_calibrator(self, n_groups)
+        calibrator = make_calibrator(self, n_groups, len(self.classes_))
         if calibrator is None or not self._scored(where):
             return None
         y_codes = np.searchsorted(self.classes_, rows.y)
