@@ -75,7 +75,8 @@ def _beats(rival: Row, row: Row, use: str) -> bool:
 def _figures(row: Row) -> str:
     gap = row["gap"][METRIC]
     return (
-        f"corrected {gap['corrected']:.4f}, upper {gap['high']:.4f}, p {gap['p_value']:.3f}, loss "
+        f"corrected {gap['corrected']:.4f}, upper {gap['high']:.4f}, p {gap['p_value']:.3f}, each "
+        f"rule {row['each_rule']:.4f}, loss "
         f"{100 * row.get('loss', 0.0):+.2f} points"
     )
 

@@ -1,7 +1,15 @@
-"""Judge the out-of-fold predictions of a method, all folds together."""
+"""Judge the out-of-fold predictions of a method, all folds together and rule by rule.
+
+Together, the folds flatter a rule that was fitted to close a gap. Let ``g_f`` be the gap
+that fold f would show untouched. A shift fitted on the other folds takes away their mean
+gap, and what is left, ``g_f`` less the mean of the others, sums to 0 over the folds by
+construction, however wrong each shift is. The mean over folds of the corrected mean
+square is free of that: it speaks of one fitted rule on rows that it has not seen.
+"""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +23,8 @@ from _real_data.fitting import Unavailable, fold_key, record_path
 from _real_data.sources import source_fingerprint
 from _real_data.store import digest_of, read_record, remembered
 from isonomy import audit
+from isonomy.errors import UndefinedRateWarning
+from isonomy.metrics import rms_tpr_gap
 
 __all__ = ["GAPS", "Judged", "judge_case"]
 
@@ -34,7 +44,8 @@ class Judged:
     ``rows`` are dictionaries: ``name``, ``family``, ``use``, ``criterion``, ``accuracy``,
     ``balanced_accuracy``, ``gap`` (by metric: value, corrected, low, high, p_value),
     ``loss`` and ``loss_error`` (of accuracy against untouched, and its standard error),
-    ``fit_seconds``, ``predict_seconds``, ``same_share``, ``warnings``.
+    ``fit_seconds``, ``predict_seconds``, ``same_share``, ``warnings``, and ``each_rule``:
+    the signed root of the mean over folds of the corrected mean square gap, precision weights.
     """
 
     case: Case
@@ -106,11 +117,30 @@ def _judge(
         "criterion": entry.criterion,
         "use": folds[0]["use"],
         **figures,
+        "each_rule": _each_rule(case, predicted),
         "fit_seconds": sum(record["fit_seconds"] for record in folds),
         "predict_seconds": sum(record["predict_seconds"] for record in folds),
         "same_share": min(record["same_share"] for record in folds),
         "warnings": sorted({w for record in folds for w in record["warnings"]}),
     }
+
+
+def _each_rule(case: Case, predicted: NDArray[Any]) -> float:
+    squares = []
+    for _, test in case.folds():
+        with warnings.catch_warnings():
+            # a class without rows of one group in this fold has no gap there
+            warnings.simplefilter("ignore", UndefinedRateWarning)
+            gap = rms_tpr_gap(
+                case.y[test],
+                predicted[test],
+                sensitive_features=case.groups[test],
+                corrected=True,
+                weighting="precision",
+            )
+        squares.append(np.sign(gap) * gap**2)
+    mean = float(np.mean(squares))
+    return float(np.sign(mean) * np.sqrt(abs(mean)))
 
 
 def _figures(case: Case, predicted: NDArray[Any], n_boot: int) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def main_table(judged: Judged) -> str:
     """Return utility, gaps and seconds of every method that was fitted."""
     head = (
         "method", "group at prediction", "accuracy", "balanced", "DP diff.", "EOdds diff.",
-        "rms TPR gap", "corrected", "precision: gap", "corrected", "interval", "p", "fit s",
-        "predict s",
+        "rms TPR gap", "corrected", "precision: gap", "corrected", "interval", "p", "each rule",
+        "fit s", "predict s",
     )  # fmt: skip
     return table(head, [_main_row(row) for row in judged.rows if row["criterion"] is None])
 
@@ -86,6 +86,7 @@ def _main_row(row: dict[str, Any]) -> list[str]:
         _number(precise["corrected"]),
         _interval(precise),
         _chance(precise["p_value"]),
+        _number(row["each_rule"]),
         _seconds(row["fit_seconds"]),
         _seconds(row["predict_seconds"]),
     ]

@@ -43,6 +43,10 @@ and settings alone.
   sampling noise taken off; negative means that the gap is smaller than its own noise.
 - **interval**, **p**: 95 % bootstrap interval and permutation test; of the gap with precision
   weights, and in the tables of one criterion of that criterion's difference.
+- **each rule**: the corrected gap by precision weights of one fitted rule, as the root of the mean
+  over folds of its mean square. Judged together, the folds flatter a rule that was fitted to close
+  a gap: what its four fits leave has mean 0 over the folds by construction, whatever each of them
+  leaves. Where "each rule" is far above "corrected", believe "each rule".
 - **points lost**: of accuracy against untouched on the same rows, with 1.96 standard errors.
 - **fit s**, **predict s**: CPU-seconds of the four folds, each method alone, on one core.
 - **Group at prediction**: whether a decision needs the person's group; "guessed" is by a probe.
