@@ -425,7 +425,8 @@ def biography_row(name, family, use, figures, loss):
     corrected, high, p = figures
     gap = {"corrected": corrected, "high": high, "p_value": p, "value": corrected}
     return {
-        "name": name, "family": family, "use": use, "criterion": None, "loss": loss,
+        "name": name, "family": family, "use": use, "criterion": None,
+        "loss": loss, "each_rule": 0.0,
         "accuracy": 0.73 - loss, "gap": {"rms_tpr_gap_precision": gap}, "same_share": 1.0,
     }  # fmt: skip
 
@@ -479,6 +480,20 @@ def test_the_goals_of_the_tables(ours, verdict):
     rival = criterion_row("fairlearn_threshold_optimizer", "rival", 0.010, 0.03, same=0.9)
     told = goals.criterion_goals(Judged(None, [ours, rival], []), "demographic_parity")
     assert f": {verdict}" in told
+
+
+def test_folds_judged_together_flatter_a_shift_fitted_on_the_other_folds():
+    rng = np.random.default_rng(0)
+    n_folds, n = 4, 400
+    together, each = [], []
+    for _ in range(2000):
+        gaps = rng.normal(0.05, np.sqrt(0.5 / n), n_folds)  # of a rate, fold by fold
+        left = gaps - (gaps.sum() - gaps) / (n_folds - 1)  # less the mean of the other folds
+        together.append(left.mean())
+        each.append(np.mean(left**2) - 0.5 / n)
+    np.testing.assert_allclose(together, 0, atol=1e-12)  # by construction
+    # what a fitted shift leaves is the noise of the mean of three folds
+    assert np.mean(each) == pytest.approx(0.5 / n / 3, rel=0.1)
 
 
 def test_the_distance_of_cell_means_takes_its_noise_off():
