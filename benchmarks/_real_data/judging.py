@@ -115,7 +115,7 @@ def _judge(
         "name": entry.name,
         "family": entry.family,
         "criterion": entry.criterion,
-        "use": folds[0]["use"],
+        "use": _use(case, entry, folds),
         **figures,
         "each_rule": _each_rule(case, predicted),
         "fit_seconds": sum(record["fit_seconds"] for record in folds),
@@ -123,6 +123,13 @@ def _judge(
         "same_share": min(record["same_share"] for record in folds),
         "warnings": sorted({w for record in folds for w in record["warnings"]}),
     }
+
+
+def _use(case: Case, entry: Entry, folds: list[dict[str, Any]]) -> str:
+    """Return what a decision does with the group; the defaults guess it from 3 classes on."""
+    if entry.name == "default" and len(np.unique(case.y)) < 3:
+        return "blind"
+    return str(folds[0]["use"])
 
 
 def _each_rule(case: Case, predicted: NDArray[Any]) -> float:
