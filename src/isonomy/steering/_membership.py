@@ -77,3 +77,12 @@ class GuessedGroups:
         """Centre all together: guesses sum to 1, so one number moves every score alike."""
         table: Floats = offsets - offsets.mean()
         return table
+
+    def of_rows(self, scores: Floats) -> Floats:
+        """Return P(group | row), ``(n, n_groups)``: classes weighted by the scores' softmax."""
+        weight = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        total: Floats = np.stack(
+            [(posterior * weight).sum(axis=1) for posterior in self.by_group], axis=1
+        )
+        return total

@@ -33,6 +33,7 @@ __all__ = [
     "RateTerm",
     "Stage",
     "solve_offsets",
+    "spread_and_accuracy",
 ]
 
 Floats = NDArray[np.float64]
@@ -91,6 +92,17 @@ class OffsetProblem:
     ridge: float = 0.0
 
 
+def spread_and_accuracy(problem: OffsetProblem) -> tuple[float, float]:
+    """Return (weighted spread of the rates over groups, accuracy) of the scores' decisions."""
+    packed = _Packed.of(problem)
+    decisions = np.zeros_like(problem.scores)
+    decisions[np.arange(len(problem.y)), problem.scores.argmax(axis=1)] = 1.0
+    rates, share = packed.rates(decisions), packed.group_weight
+    deviation = rates - (share * rates).sum(axis=1, keepdims=True)
+    spread = float(packed.importance @ (share * deviation**2).sum(axis=1))
+    return spread, packed.accuracy(packed.nothing().offsets)
+
+
 @dataclass(frozen=True)
 class OffsetFit:
     """Offsets (n_groups, n_classes), what the solver says of them, and the penalty reached."""
@@ -108,18 +120,17 @@ def solve_offsets(
     penalty: float,
     stages: Sequence[Stage],
     max_iter: int,
-    accuracy_tolerance: float | None = None,
+    floor: float | None = None,
 ) -> OffsetFit:
     """Minimise loss plus penalty by L-BFGS, each stage started from the last.
 
-    With ``accuracy_tolerance`` the penalty climbs to ``penalty`` by doubling, each step
-    started from the one before, until the decisions lose more than that much weighted
-    accuracy against those without offsets; two halvings then close in on the limit.
+    With ``floor`` the penalty climbs to ``penalty`` by doubling, each step started from the
+    one before, until the decisions' weighted accuracy falls under it; two halvings then
+    close in on the limit.
     """
     packed = _Packed.of(problem)
-    if accuracy_tolerance is None:
+    if floor is None:
         return _descend(packed, packed.nothing(), penalty, stages, max_iter)
-    floor = packed.accuracy(packed.nothing().offsets) - accuracy_tolerance
 
     def climb(start: OffsetFit, step: float) -> OffsetFit | None:
         left = stages[-1:] if start.n_iter else stages  # annealed once, later steps start near

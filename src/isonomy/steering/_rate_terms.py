@@ -10,11 +10,22 @@ from numpy.typing import NDArray
 
 from isonomy.steering._offsets import RateTerm
 
-__all__ = ["Criterion", "rate_terms"]
+__all__ = ["Criterion", "default_penalty", "rate_terms"]
 
 Criterion = Literal["equal_opportunity", "equalized_odds", "demographic_parity"]
 
 Floats = NDArray[np.float64]
+
+
+def default_penalty(criterion: Criterion, n_classes: int) -> float:
+    """Return the weight of the squared gaps that is used where none is given.
+
+    One rate a class can be met almost exactly by offsets. Equalized odds in general cannot,
+    and a larger weight buys it with one constant decision, with many classes the sooner.
+    """
+    if criterion == "equalized_odds":
+        return 100.0 if n_classes == 2 else 30.0
+    return 500.0 if n_classes == 2 else 150.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,9 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from isonomy._group_codes import MissingGroups, UnknownGroup, match_groups, resolve_groups
 from isonomy._validation import check_choice, check_labels, check_real, check_sample_weight
 from isonomy.groups import GroupCodes
+from isonomy.steering._base_rates import BaseRates, choose_strength
 from isonomy.steering._membership import GuessedGroups, KnownGroups, Membership
-from isonomy.steering._offsets import BY_ACCURACY, BY_LIKELIHOOD, OffsetProblem, solve_offsets
-from isonomy.steering._rate_terms import Criterion, rate_terms
+from isonomy.steering._offsets import (
+    BY_ACCURACY,
+    BY_LIKELIHOOD,
+    OffsetProblem,
+    solve_offsets,
+    spread_and_accuracy,
+)
+from isonomy.steering._rate_terms import Criterion, default_penalty, rate_terms
 from isonomy.steering._score_input import (
     ScoreKind,
     finite_scores,
@@ -28,17 +36,6 @@ from isonomy.steering._score_input import (
 )
 
 __all__ = ["GapCalibrator"]
-
-
-def default_penalty(criterion: Criterion, n_classes: int) -> float:
-    """Return the weight of the squared gaps that is used where none is given.
-
-    One rate a class can be met almost exactly by offsets. Equalized odds in general cannot,
-    and a larger weight buys it with one constant decision, with many classes the sooner.
-    """
-    if criterion == "equalized_odds":
-        return 100.0 if n_classes == 2 else 30.0
-    return 500.0 if n_classes == 2 else 150.0
 
 
 GUESS_RIDGE = 1e-4
@@ -77,6 +74,12 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     accuracy_tolerance : float, optional
         Climb to ``penalty`` only as far as the decisions on the rows of ``fit`` lose at
         most this share of accuracy: 0.005 is half a point. Default: no limit.
+    base_rate_shift : float, "auto" or None
+        First take ``base_rate_shift * ln(P(k | group) / P(k))`` from every class score; with
+        guessed groups add the logarithm of the expected factor. "auto" takes the strength
+        with the smallest gaps that costs at most half of ``accuracy_tolerance``. The offsets
+        then see to what is left. One number from all rows is better known than an offset a
+        class where classes are rare.
     score_kind : "auto", "probability" or "logit"
         What the scores are. "auto" takes rows in [0, 1] that sum to 1 (or a 1-D array
         within [0, 1]) as probabilities, everything else as logits.
@@ -91,7 +94,11 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     offsets_ : (n_groups, n_classes)
-        Added to the log-scores; each row sums to 0 ("infer": all together do).
+        Added to the log-scores; each row sums to 0 ("infer": all together do). Of "given"
+        the base rates' part is in it.
+    base_rate_shift_, log_lift_ : float, (n_groups, n_classes) or None
+        The strength used (0 for none), and ``ln(P(k | group) / P(k))``, the shares held by
+        ``shrinkage`` rows of the common mixture.
     penalty_ : float
         The penalty reached; 0 where the offsets stayed 0.
     classes_ : (n_classes,)
@@ -124,6 +131,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     True
     """
 
+    log_lift_: NDArray[np.float64] | None
+
     __metadata_request__fit = {"sensitive_features": True, "group_proba": True}
     __metadata_request__predict = {"sensitive_features": True, "group_proba": True}
     __metadata_request__predict_proba = {"sensitive_features": True, "group_proba": True}
@@ -138,6 +147,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         pos_label: Any = None,
         penalty: float | None = None,
         accuracy_tolerance: float | None = None,
+        base_rate_shift: float | Literal["auto"] | None = None,
         score_kind: ScoreKind = "auto",
         missing_groups: MissingGroups = "raise",
         unknown_group: UnknownGroup = "error",
@@ -150,6 +160,7 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         self.pos_label = pos_label
         self.penalty = penalty
         self.accuracy_tolerance = accuracy_tolerance
+        self.base_rate_shift = base_rate_shift
         self.score_kind = score_kind
         self.missing_groups = missing_groups
         self.unknown_group = unknown_group
@@ -231,6 +242,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         logits = self._logits(finite_scores(scores, where=where), where)
         known = self._membership(sensitive_features, group_proba, len(logits), where)
+        if isinstance(known, GuessedGroups) and self.log_lift_ is not None:
+            logits = logits + BaseRates(self.log_lift_).shift(logits, known, self.base_rate_shift_)
         proba: NDArray[Any] = softmax(logits + known.shift(self.offsets_), axis=1)
         return proba
 
@@ -263,6 +276,8 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
             check_real("penalty", self.penalty, where=where, low=0)
         if self.accuracy_tolerance is not None:
             check_real("accuracy_tolerance", self.accuracy_tolerance, where=where, low=0)
+        if self.base_rate_shift not in (None, "auto"):
+            check_real("base_rate_shift", self.base_rate_shift, where=where, low=0)
         check_real("max_iter", self.max_iter, where=where, low=1)
 
     def _logits(self, raw: NDArray[np.float64], where: str) -> NDArray[np.float64]:
@@ -320,27 +335,62 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
         if not terms:  # a single group: nothing to bring together
             self.offsets_ = np.zeros((len(self.groups_), len(self.classes_)))
             self.converged_, self.n_iter_, self.penalty_ = True, 0, 0.0
+            self.log_lift_, self.base_rate_shift_ = None, 0.0
             return
         many = len(self.classes_) > 2
         penalty = self.penalty
         if penalty is None:
             penalty = default_penalty(self.criterion, len(self.classes_))
+        problem = OffsetProblem(
+            logits,
+            y,
+            groups.codes,
+            weight,
+            len(self.groups_),
+            terms,
+            known,
+            noise_share=float(many),
+            ridge=GUESS_RIDGE if self.groups == "infer" else 0.0,
+        )
+        floor = None
+        if self.accuracy_tolerance is not None:
+            floor = spread_and_accuracy(problem)[1] - self.accuracy_tolerance
         found = solve_offsets(
-            OffsetProblem(
-                logits,
-                y,
-                groups.codes,
-                weight,
-                len(self.groups_),
-                terms,
-                known,
-                noise_share=float(many),
-                ridge=GUESS_RIDGE if self.groups == "infer" else 0.0,
-            ),
+            self._without_base_rates(problem, floor),
             penalty=penalty,
             stages=BY_LIKELIHOOD if many else BY_ACCURACY,
             max_iter=self.max_iter,
-            accuracy_tolerance=self.accuracy_tolerance,
+            floor=floor,
         )
         self.offsets_, self.penalty_ = found.offsets, found.penalty
         self.converged_, self.n_iter_ = found.converged, found.n_iter
+        if isinstance(known, KnownGroups) and self.log_lift_ is not None:
+            # a constant of the group: offsets like any others
+            lean = self.base_rate_shift_ * self.log_lift_
+            self.offsets_ = known.centred(self.offsets_ - lean)
+
+    def _without_base_rates(self, problem: OffsetProblem, floor: float | None) -> OffsetProblem:
+        """Return the problem that is left to the offsets, and remember the shift."""
+        self.log_lift_, self.base_rate_shift_ = None, 0.0
+        if self.base_rate_shift is None:
+            return problem
+        rates = BaseRates.of(
+            problem.y,
+            problem.groups,
+            problem.weight,
+            n_classes=len(self.classes_),
+            n_groups=problem.n_groups,
+            prior_rows=self.shrinkage,
+        )
+
+        def shifted(strength: float) -> OffsetProblem:
+            shift = rates.shift(problem.scores, problem.membership, strength)
+            return replace(problem, scores=problem.scores + shift)
+
+        if self.base_rate_shift == "auto":
+            half = None if floor is None else floor + float(self.accuracy_tolerance or 0.0) / 2
+            strength = choose_strength(lambda k: spread_and_accuracy(shifted(k)), floor=half)
+        else:
+            strength = float(self.base_rate_shift)
+        self.log_lift_, self.base_rate_shift_ = rates.log_lift, strength
+        return shifted(strength)
