@@ -64,7 +64,7 @@ check-core: $(CORE)/.core ## prove that the core works without any extra
 	@$(CORE)/bin/python -I -W error .ci/core_only.py
 
 bench: $(VENV)/.dev ## run the benchmarks
-	@for file in benchmarks/*.py; do \
+	@for file in $(filter-out benchmarks/pretrain.py,$(wildcard benchmarks/*.py)); do \
 	  [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \
 	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; \
 	done

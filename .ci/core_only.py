@@ -53,6 +53,23 @@ def steer_and_judge() -> None:
     assert result.to_dict()["kind"] == "audit"
 
 
+def check_that_extras_are_named() -> None:
+    """Fail unless what needs an extra says which, and its packages can be imported without."""
+    from isonomy.errors import MissingExtraError
+
+    for package, name, extra in (
+        ("isonomy.hidden_states", "collect", "llm"),
+        ("isonomy.distributed", "collect_with_ray", "ray"),
+    ):
+        try:
+            getattr(importlib.import_module(package), name)
+        except MissingExtraError as error:
+            said = str(error)
+        else:
+            said = "nothing"
+        assert extra in said, f"{package}.{name} must name the extra {extra!r}, said {said}"
+
+
 def check_the_bare_command() -> None:
     """Fail unless the command exits with 2 and one line that names its extra."""
     done = subprocess.run(
@@ -67,5 +84,6 @@ if __name__ == "__main__":
     check_that_no_extra_is_here()
     count = import_every_core_module()
     steer_and_judge()
+    check_that_extras_are_named()
     check_the_bare_command()
     print(f"core only: {count} modules imported, one steering run, bare command: all as promised")

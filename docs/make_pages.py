@@ -30,6 +30,8 @@ PACKAGES = {
     "isonomy.auditing": "Judge predictions",
     "isonomy.baselines": "Other people's methods, from their formulas",
     "isonomy.datasets": "Data with known truth",
+    "isonomy.hidden_states": "Read and steer language models",
+    "isonomy.distributed": "Collect on many machines",
     "isonomy.comparison": "Several methods on the same rows",
     "isonomy.report": "Results for readers",
     "isonomy.groups": "Groups, cells and weights",

@@ -26,6 +26,8 @@ PACKAGES = (
     "isonomy.baselines",
     "isonomy.auditing",
     "isonomy.datasets",
+    "isonomy.hidden_states",
+    "isonomy.distributed",
     "isonomy.comparison",
     "isonomy.report",
 )

@@ -85,9 +85,15 @@ def match_groups(
     if unknown and unknown_group == "error":
         raise UnknownGroupError(
             f"`sensitive_features` passed to `{where}` must hold groups seen in `fit` "
-            f"({', '.join(map(str, known))}), got also {', '.join(map(str, unknown))}. Refit "
+            f"({_listed(known, like=unknown)}), got also {_listed(unknown, like=known)}. Refit "
             'with them, or set `unknown_group="identity"` to leave their rows as they are.'
         )
     table = np.array([position.get(g, UNKNOWN) for g in groups.labels], dtype=np.intp)
     matched: NDArray[np.intp] = table[groups.codes]
     return matched
+
+
+def _listed(groups: Sequence[Hashable], *, like: Sequence[Hashable]) -> str:
+    """Return the groups as text; 1 and "1" look alike, so that quotes tell them apart."""
+    plain = all(isinstance(g, str) for g in (*groups, *like))
+    return ", ".join(str(g) if plain or not isinstance(g, str) else repr(g) for g in groups)

@@ -31,6 +31,7 @@ from isonomy._validation import (
     check_same_length,
     check_sample_weight,
 )
+from isonomy.distributions import CellMoments
 from isonomy.errors import InvalidInputError
 from isonomy.groups import GroupCodes
 
@@ -187,6 +188,35 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         )
         return table, labels, groups, check_sample_weight(sample_weight, n, where=where)
 
+    def _read_moments(self, moments: Any, *, where: str) -> CellMoments:
+        """Check moments that stand in for training rows; set what `fit` sets of their columns."""
+        if not isinstance(moments, CellMoments):
+            raise InvalidInputError(
+                f"`moments` passed to `{where}` must be `CellMoments`, got "
+                f"{type(moments).__name__}. For rows call `fit`."
+            )
+        if column_list(self.group_columns):
+            raise InvalidInputError(
+                f"`group_columns` of `{where}` must be None, got {self.group_columns!r}: moments "
+                "hold the groups already and no columns to take them from."
+            )
+        counts = moments.counts
+        _check_moment_groups(moments, counts, single=self.missing_groups == "single", where=where)
+        if not np.isfinite(moments.means[counts > 0]).all():
+            raise InvalidInputError(
+                f"`moments` passed to `{where}` must be finite, got means with NaN or infinity. "
+                "Look for such rows in what they were collected from."
+            )
+        names = moments.feature_names
+        self.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.n_features_in_ = moments.n_features
+        columns = [f"x{j}" for j in range(moments.n_features)] if names is None else list(names)
+        self.steered_columns_, self.untouched_columns_ = columns, list[str]()
+        self._output_columns = list(columns)
+        return moments
+
     def _split(
         self, X: Any, sensitive_features: Any, *, where: str, fitting: bool
     ) -> tuple[Any, Any]:
@@ -242,3 +272,21 @@ class GroupAwareTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mi
         tags.target_tags.required = self._requires_y
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _check_moment_groups(
+    moments: CellMoments, counts: NDArray[np.float64], *, single: bool, where: str
+) -> None:
+    """Raise unless every group has rows, and (unless ``single``) there are two at least."""
+    empty = [str(g) for g, n in zip(moments.groups, counts.sum(axis=0), strict=True) if not n > 0]
+    if empty or not moments.groups:
+        raise InvalidInputError(
+            f"`moments` passed to `{where}` must hold rows of every group, got none of "
+            f"{', '.join(empty) or 'any'}. Collect rows of it, or leave it out of `groups`."
+        )
+    if len(moments.groups) < 2 and not single:
+        raise InvalidInputError(
+            f"`moments` passed to `{where}` must hold at least 2 groups, got only "
+            f"{moments.groups[0]!r}. With one group there is nothing to equalise; set "
+            '`missing_groups="single"` to let the rows pass unchanged.'
+        )

@@ -17,6 +17,8 @@ __all__ = [
     "DataFileError",
     "EmptyCellError",
     "FamilyError",
+    "FoldError",
+    "FoldWarning",
     "GroupsRequiredError",
     "InvalidInputError",
     "IsonomyError",
@@ -28,11 +30,13 @@ __all__ = [
     "PluginError",
     "SingularCovarianceError",
     "SmallCellWarning",
+    "SmallerBatchWarning",
     "SparseInputError",
     "UndefinedRateWarning",
     "UnknownGroupError",
     "UnknownKeyWarning",
     "UnsupportedProgrammeError",
+    "WorkerError",
 ]
 
 
@@ -96,6 +100,10 @@ class CorruptArtefactError(ArtefactError):
     """Catch it when the file may be truncated or altered."""
 
 
+class FoldError(InvalidInputError):
+    """Catch it when a map may not be foldable exactly into the weights at the site asked for."""
+
+
 class UnsupportedProgrammeError(IsonomyError, NotImplementedError):
     """Catch it when a distribution may need a programme that is not built yet.
 
@@ -119,6 +127,10 @@ class PluginError(IsonomyError, RuntimeError):
     """Catch it when a name may not be registered, or two plugins claim the same name."""
 
 
+class WorkerError(IsonomyError, RuntimeError):
+    """Catch it when a process of a distributed run may fail for reasons outside isonomy."""
+
+
 class IsonomyWarning(UserWarning):
     """Filter on it to silence or to raise every warning of isonomy."""
 
@@ -127,8 +139,16 @@ class UndefinedRateWarning(IsonomyWarning):
     """A rate has no rows to be computed from and is NaN, never 0."""
 
 
+class FoldWarning(IsonomyWarning):
+    """A folded model holds a new bias that its class cannot load back from a folder."""
+
+
 class SmallCellWarning(IsonomyWarning):
     """A (label, group) pair has so few rows that its estimates lean on the other cells."""
+
+
+class SmallerBatchWarning(IsonomyWarning):
+    """Memory ran out for a batch; it and all later ones run in halves."""
 
 
 class UnknownKeyWarning(IsonomyWarning):

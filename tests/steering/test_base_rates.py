@@ -112,3 +112,13 @@ def test_a_strength_that_makes_no_sense_is_refused(shift):
     scores, y, group = leaning_rows(3, n=100)
     with pytest.raises(InvalidInputError, match="`base_rate_shift` of `GapCalibrator.fit`"):
         GapCalibrator(base_rate_shift=shift).fit(scores, y, sensitive_features=group)
+
+
+def test_without_a_penalty_the_base_rates_alone_are_taken_out():
+    scores, y, group = leaning_rows(4)
+    calibrator = GapCalibrator(base_rate_shift="auto", penalty=0.0)
+    calibrator.fit(scores, y, sensitive_features=group)
+    lift = calibrator.log_lift_
+    expected = -calibrator.base_rate_shift_ * (lift - lift.mean(axis=1, keepdims=True))
+    assert calibrator.base_rate_shift_ > 0
+    assert calibrator.offsets_ == pytest.approx(expected, abs=1e-12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from isonomy._group_transformer import MissingGroups, UnknownGroup
 from isonomy._validation import check_choice, check_real
-from isonomy.baselines._group_moments import find_reference, group_moments
+from isonomy.baselines._group_moments import find_reference
+from isonomy.baselines._moment_fit import FitsMoments
 from isonomy.baselines._one_map import OneMap, check_something_left, erasing_map, leading_span
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions._linalg import rank_tolerance
 from isonomy.errors import InvalidInputError
-from isonomy.groups import GroupCodes
 
 __all__ = ["DifferenceOfMeans"]
 
 Floats = NDArray[np.float64]
 
 
-class DifferenceOfMeans(OneMap):
+class DifferenceOfMeans(FitsMoments, OneMap):
     """Project the differences between the groups' means out of every row, or add one.
 
     Parameters
@@ -90,6 +90,8 @@ class DifferenceOfMeans(OneMap):
     array([2., 2., 6., 6.])
     """
 
+    _kind = "means"
+
     def __init__(
         self,
         *,
@@ -107,25 +109,21 @@ class DifferenceOfMeans(OneMap):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: Floats | None,
-    ) -> None:
+    def _check_parameters(self, labels: tuple[Hashable, ...]) -> None:
         name = "DifferenceOfMeans"
         check_choice("action", self.action, ("project", "add"), where=name)
-        strength = check_real("strength", self.strength, where=name)
-        d = values.shape[1]
+        check_real("strength", self.strength, where=name)
+        if len(labels) > 1:
+            self._target(labels)
+
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
+        strength = check_real("strength", self.strength, where="DifferenceOfMeans")
+        d = moments.n_features
         self.map_, self.rank_ = AffineMap.identity(d), 0
         self.directions_ = np.zeros((d, 0))
-        if len(groups.labels) == 1:
+        if len(labels) == 1:
             return
-        target = self._target(groups)
-        moments = group_moments(
-            values, groups, sample_weight, kind="means", where="DifferenceOfMeans.fit"
-        )
+        target = self._target(labels)
         self.directions_ = _directions(moments)
         self.rank_ = self.directions_.shape[1]
         if target is not None:
@@ -136,23 +134,23 @@ class DifferenceOfMeans(OneMap):
         check_something_left(
             self.rank_,
             d,
-            where="DifferenceOfMeans.fit",
+            where=where,
             remedy="Pass more columns or fewer groups, or use `MeanMatching`, which needs the "
             "group of every row.",
         )
         if strength != 0.0:
             self.map_ = erasing_map(self.directions_, moments.total_mean(), strength)
 
-    def _target(self, groups: GroupCodes) -> int | None:
+    def _target(self, labels: tuple[Hashable, ...]) -> int | None:
         if self.action == "project":
             return None
         if self.toward is None:
             raise InvalidInputError(
                 "`toward` of `DifferenceOfMeans` must name a group "
-                f"({', '.join(map(str, groups.labels))}) where `action='add'`, got None: a "
+                f"({', '.join(map(str, labels))}) where `action='add'`, got None: a "
                 "vector needs an end."
             )
-        return find_reference(self.toward, groups.labels, where="DifferenceOfMeans", name="toward")
+        return find_reference(self.toward, labels, where="DifferenceOfMeans", name="toward")
 
 
 def _vector(moments: CellMoments, target: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from isonomy._group_transformer import MissingGroups, UnknownGroup
 from isonomy._validation import check_choice
 from isonomy.baselines._factor import Factor
-from isonomy.baselines._group_moments import group_moments
+from isonomy.baselines._moment_fit import FitsMoments
 from isonomy.baselines._one_map import OneMap, leading_span
 from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions._linalg import correlation, rank_tolerance
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage, shrink
 from isonomy.errors import InvalidInputError
-from isonomy.groups import GroupCodes
 
 __all__ = ["LEACE"]
 
 Floats = NDArray[np.float64]
 
 
-class LEACE(OneMap):
+class LEACE(FitsMoments, OneMap):
     """Make the means of all groups equal by one map that never asks for a row's group.
 
     Parameters
@@ -76,6 +75,8 @@ class LEACE(OneMap):
            [2., 1.]]), 1)
     """
 
+    _kind = "pooled"
+
     def __init__(
         self,
         *,
@@ -91,26 +92,22 @@ class LEACE(OneMap):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: Floats | None,
-    ) -> None:
+    def _check_parameters(self, labels: tuple[Hashable, ...]) -> None:
         check_choice("method", self.method, ("leace", "orth"), where="LEACE")
+        check_shrinkage(self.shrinkage, where="LEACE")
+
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
         intensity = check_shrinkage(self.shrinkage, where="LEACE")
-        d = values.shape[1]
+        d = moments.n_features
         self.map_, self.rank_ = AffineMap.identity(d), 0
-        if len(groups.labels) == 1:
+        if len(labels) == 1:
             return
-        moments = group_moments(values, groups, sample_weight, kind="pooled", where="LEACE.fit")
         left, right = _erasure(moments, self.method, intensity)
         self.rank_ = left.shape[1]
         if self.rank_ == d:
             raise InvalidInputError(
-                f"`LEACE.fit` would erase all {d} dimension(s) of `X`: the means of "
-                f"{len(groups.labels)} groups span them, and nothing would be left. Pass more "
+                f"`{where}` would erase all {d} dimension(s) of `X`: the means of "
+                f"{len(labels)} groups span them, and nothing would be left. Pass more "
                 "columns or fewer groups, or use `MeanMatching`, which needs the group of "
                 "every row."
             )

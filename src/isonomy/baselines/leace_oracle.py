@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isonomy._group_transformer import MissingGroups, UnknownGroup
-from isonomy.baselines._group_moments import group_moments
 from isonomy.baselines._mapped import MappedGroups
-from isonomy.distributions import AffineMap
-from isonomy.groups import GroupCodes
+from isonomy.baselines._moment_fit import FitsMoments
+from isonomy.distributions import AffineMap, CellMoments
 
 __all__ = ["OracleLEACE"]
 
 
-class OracleLEACE(MappedGroups):
+class OracleLEACE(FitsMoments, MappedGroups):
     """Subtract from every row what its group, as one-hot numbers, predicts of it.
 
     Parameters
@@ -67,6 +65,8 @@ class OracleLEACE(MappedGroups):
     array([[-5.,  5.]])
     """
 
+    _kind = "means"
+
     def __init__(
         self,
         *,
@@ -78,22 +78,13 @@ class OracleLEACE(MappedGroups):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: NDArray[np.float64] | None,
-    ) -> None:
-        moments = group_moments(
-            values, groups, sample_weight, kind="means", where="OracleLEACE.fit"
-        )
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
         means, count = moments.means[:, 0, :], moments.counts[:, 0]
         self.group_shares_ = count / count.sum()
         self.coef_ = (means - means.mean(axis=0)).T
         predicted = self.coef_.T - self.coef_ @ self.group_shares_
-        nothing = np.zeros((values.shape[1], 0))
+        nothing = np.zeros((moments.n_features, 0))
         self.maps_ = {
             group: AffineMap.low_rank(nothing, nothing, -move)
-            for group, move in zip(groups.labels, predicted, strict=True)
+            for group, move in zip(labels, predicted, strict=True)
         }

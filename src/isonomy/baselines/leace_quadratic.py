@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isonomy._group_transformer import MissingGroups, UnknownGroup
 from isonomy._validation import check_choice
 from isonomy.baselines._bures import bures_barycentre, bures_map
-from isonomy.baselines._group_moments import group_moments
 from isonomy.baselines._mapped import MappedGroups
-from isonomy.distributions import AffineMap
+from isonomy.baselines._moment_fit import FitsMoments
+from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage, shrink
-from isonomy.groups import GroupCodes
 
 __all__ = ["QuadraticLEACE"]
 
 
-class QuadraticLEACE(MappedGroups):
+class QuadraticLEACE(FitsMoments, MappedGroups):
     """Give all groups the first two moments that are nearest to those they have.
 
     Parameters
@@ -81,6 +79,8 @@ class QuadraticLEACE(MappedGroups):
     array([5., 8., 5., 8.])
     """
 
+    _kind = "each"
+
     def __init__(
         self,
         *,
@@ -96,19 +96,12 @@ class QuadraticLEACE(MappedGroups):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: NDArray[np.float64] | None,
-    ) -> None:
-        name = "QuadraticLEACE"
-        check_choice("weighting", self.weighting, ("shares", "equal"), where=name)
-        method = check_shrinkage(self.shrinkage, where=name)
-        moments = group_moments(
-            values, groups, sample_weight, kind="each", where="QuadraticLEACE.fit"
-        )
+    def _check_parameters(self, labels: tuple[Hashable, ...]) -> None:
+        check_choice("weighting", self.weighting, ("shares", "equal"), where="QuadraticLEACE")
+        check_shrinkage(self.shrinkage, where="QuadraticLEACE")
+
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
+        method = check_shrinkage(self.shrinkage, where="QuadraticLEACE")
         means, n = moments.means[0], moments.counts[0]
         scale = np.sqrt(np.diagonal(moments.within_covariance()))
         laws = np.array(
@@ -123,9 +116,9 @@ class QuadraticLEACE(MappedGroups):
         self.residual_, self.n_iter_ = centre.residual, centre.n_iter
         self.converged_ = centre.converged
         if len(n) == 1:  # one group is its own barycentre: no rounding, no move
-            self.maps_ = {groups.labels[0]: AffineMap.identity(values.shape[1])}
+            self.maps_ = {labels[0]: AffineMap.identity(moments.n_features)}
             return
         self.maps_ = {}
-        for group, mean, law in zip(groups.labels, means, laws, strict=True):
+        for group, mean, law in zip(labels, means, laws, strict=True):
             matrix = bures_map(law, self.covariance_)
             self.maps_[group] = AffineMap(matrix, self.mean_ - matrix @ mean)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isonomy._group_transformer import MissingGroups, UnknownGroup
-from isonomy.baselines._group_moments import find_reference, group_moments
+from isonomy.baselines._group_moments import find_reference
 from isonomy.baselines._mapped import MappedGroups
-from isonomy.distributions import AffineMap
-from isonomy.groups import GroupCodes
+from isonomy.baselines._moment_fit import FitsMoments
+from isonomy.distributions import AffineMap, CellMoments
 
 __all__ = ["MeanMatching"]
 
 
-class MeanMatching(MappedGroups):
+class MeanMatching(FitsMoments, MappedGroups):
     """Translate the rows of every group so that all groups have the same mean.
 
     Parameters
@@ -55,6 +54,8 @@ class MeanMatching(MappedGroups):
     array([0., 2., 0., 2.])
     """
 
+    _kind = "means"
+
     def __init__(
         self,
         *,
@@ -68,23 +69,17 @@ class MeanMatching(MappedGroups):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: NDArray[np.float64] | None,
-    ) -> None:
-        target = find_reference(self.reference, groups.labels, where="MeanMatching")
-        moments = group_moments(
-            values, groups, sample_weight, kind="means", where="MeanMatching.fit"
-        )
+    def _check_parameters(self, labels: tuple[Hashable, ...]) -> None:
+        find_reference(self.reference, labels, where="MeanMatching")
+
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
+        target = find_reference(self.reference, labels, where="MeanMatching")
         means = moments.means[:, 0, :]
         goal = moments.total_mean() if target is None else means[target]
         if len(means) == 1:  # one group is its own target: no rounding, no move
             goal = means[0]
-        nothing = np.zeros((values.shape[1], 0))
+        nothing = np.zeros((moments.n_features, 0))
         self.maps_ = {
             group: AffineMap.low_rank(nothing, nothing, goal - mean)
-            for group, mean in zip(groups.labels, means, strict=True)
+            for group, mean in zip(labels, means, strict=True)
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from isonomy._group_transformer import MissingGroups, UnknownGroup
 from isonomy.baselines._bures import bures_map
-from isonomy.baselines._group_moments import find_reference, group_moments
+from isonomy.baselines._group_moments import find_reference
 from isonomy.baselines._mapped import MappedGroups
-from isonomy.distributions import AffineMap
+from isonomy.baselines._moment_fit import FitsMoments
+from isonomy.distributions import AffineMap, CellMoments
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage, shrink
-from isonomy.groups import GroupCodes
 
 __all__ = ["MiMiC"]
 
 
-class MiMiC(MappedGroups):
+class MiMiC(FitsMoments, MappedGroups):
     """Give all groups the same mean and covariance, moving rows as little as possible.
 
     Parameters
@@ -65,6 +65,8 @@ class MiMiC(MappedGroups):
     array([0., 2., 0., 2.])
     """
 
+    _kind = "each"
+
     def __init__(
         self,
         *,
@@ -80,19 +82,15 @@ class MiMiC(MappedGroups):
         self.unknown_group = unknown_group
         self.group_columns = group_columns
 
-    def _fit_values(
-        self,
-        values: NDArray[Any],
-        y: NDArray[Any] | None,
-        groups: GroupCodes,
-        sample_weight: NDArray[np.float64] | None,
-    ) -> None:
-        labels = groups.labels
+    def _check_parameters(self, labels: tuple[Hashable, ...]) -> None:
+        find_reference(self.reference, labels, where="MiMiC")
+        check_shrinkage(self.shrinkage, where="MiMiC")
+
+    def _solve(self, moments: CellMoments, labels: tuple[Hashable, ...], *, where: str) -> None:
         target = find_reference(self.reference, labels, where="MiMiC")
         method = check_shrinkage(self.shrinkage, where="MiMiC")
-        moments = group_moments(values, groups, sample_weight, kind="each", where="MiMiC.fit")
         if len(labels) == 1:
-            self.maps_ = {labels[0]: AffineMap.identity(values.shape[1])}
+            self.maps_ = {labels[0]: AffineMap.identity(moments.n_features)}
             return
         within = moments.within_covariance()
         scale = np.sqrt(np.diagonal(within))
@@ -109,7 +107,7 @@ class MiMiC(MappedGroups):
         self.maps_ = {}
         for a, group in enumerate(labels):
             if a == target:
-                self.maps_[group] = AffineMap.identity(values.shape[1])
+                self.maps_[group] = AffineMap.identity(moments.n_features)
                 continue
             matrix = bures_map(regular(moments.covariances[a], float(n[a])), goal)
             self.maps_[group] = AffineMap(matrix, goal_mean - matrix @ moments.means[0, a])

@@ -79,4 +79,15 @@ def _put_in_place(temporary: Path, target: Path) -> None:
         return
     files = sorted(temporary.iterdir(), key=lambda file: (file.name == LAST, file.name))
     for file in files:
-        file.replace(target / file.name)
+        _replace(file, target / file.name)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put a file or a folder in the place of its namesake."""
+    if not (new.is_dir() and old.is_dir()):
+        new.replace(old)
+        return
+    aside = old.with_name(f".{secrets.token_hex(6)}-{old.name}")
+    old.rename(aside)  # a folder that is not empty cannot be replaced at once
+    new.rename(old)
+    shutil.rmtree(aside)

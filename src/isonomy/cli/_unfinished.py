@@ -17,7 +17,14 @@ from isonomy.cli._batches import BatchFile
 from isonomy.cli.exits import complain
 from isonomy.errors import DataFileError, IsonomyError, OutputError
 
-__all__ = ["BATCHES_A_STATE", "Unfinished", "identity_of", "unfinished", "unfinished_folder"]
+__all__ = [
+    "BATCHES_A_STATE",
+    "Unfinished",
+    "check_not_unfinished",
+    "identity_of",
+    "unfinished",
+    "unfinished_folder",
+]
 
 STATE = "state.json"
 
@@ -83,6 +90,7 @@ def unfinished(output: Path, identity: Mapping[str, Any], *, resume: bool) -> It
     OutputError
         If ``output`` or the folder cannot be written.
     """
+    check_not_unfinished(output, resume=resume)
     folder = unfinished_folder(output)
     with _writable(output, folder):
         work = _enter(folder, dict(identity), resume=resume)
@@ -116,17 +124,28 @@ def _writable(output: Path, folder: Path) -> Iterator[None]:
         ) from error
 
 
+def check_not_unfinished(output: Path, *, resume: bool) -> None:
+    """Raise if there is an unfinished run that nobody asked to go on with.
+
+    Raises
+    ------
+    DataFileError
+        Naming its folder.
+    """
+    folder = unfinished_folder(output)
+    if folder.exists() and not resume:
+        raise DataFileError(
+            f"An earlier run was stopped before its end (or is still running) and keeps its "
+            f"state in {folder}: add --resume to go on with it, or delete that folder."
+        )
+
+
 def _enter(folder: Path, identity: dict[str, Any], *, resume: bool) -> Unfinished:
     if not folder.exists():
         if resume:
             complain("--resume: there is no unfinished run, so this one begins anew.")
         folder.mkdir(parents=True)
         return _begin(folder, identity)
-    if not resume:
-        raise DataFileError(
-            f"An earlier run was stopped before its end (or is still running) and keeps its "
-            f"state in {folder}: add --resume to go on with it, or delete that folder."
-        )
     if not (folder / STATE).exists():  # stopped before there was anything to keep
         return _begin(folder, identity)
     found = json.loads((folder / STATE).read_text(encoding="utf-8"))

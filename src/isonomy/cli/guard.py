@@ -21,7 +21,7 @@ from isonomy.errors import IsonomyError
 
 __all__ = ["GuardedGroup"]
 
-FIRST = ("demo", "audit", "steer", "report")
+FIRST = ("demo", "audit", "steer", "collect", "report")
 """The order in which our own commands are listed; others follow by name."""
 
 

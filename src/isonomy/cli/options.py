@@ -18,6 +18,7 @@ __all__ = [
     "Groups",
     "Json",
     "MissingGroups",
+    "OptionalDataFile",
     "OptionalGroups",
     "OptionalLabel",
     "Quiet",
@@ -33,6 +34,9 @@ def _remember_debug(ctx: Any, value: bool) -> bool:
 
 DataFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV, TSV (also .gz) or Parquet file.")
+]
+OptionalDataFile = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="CSV, TSV (also .gz) or Parquet file.")
 ]
 Groups = Annotated[
     list[str],
@@ -86,6 +90,4 @@ BatchRows = Annotated[
         help="Read N rows at a time, in flat memory; 0: all at once. Large files: unasked.",
     ),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run in batches that was stopped.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]

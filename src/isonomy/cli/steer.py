@@ -1,4 +1,4 @@
-"""``isonomy steer``: steer the rows of a file, or apply what was learnt to another one."""
+"""``isonomy steer``: steer the rows of a file, or a language model, or apply what was learnt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import typer
 
 from isonomy.cli import options
 from isonomy.cli._cost import Clock
+from isonomy.cli._option_groups import option_groups
 from isonomy.cli._reader import Reader
-from isonomy.cli._steer_request import ApplyRequest, Mode, SteerRequest, refuse_with_apply
+from isonomy.cli._steer_asked import model_request, needed_file, table_request, tables_alone
+from isonomy.cli._steer_model_request import OfModel, refuse_without_model
+from isonomy.cli._steer_model_run import steer_model
+from isonomy.cli._steer_model_summary import model_lines
+from isonomy.cli._steer_request import Mode
 from isonomy.cli._steer_run import run_steer
 from isonomy.cli._steer_summary import steer_lines
 from isonomy.cli.printing import print_json, print_lines
@@ -41,8 +46,10 @@ DropMissing = Annotated[
 ]
 
 
+@option_groups
 def steer(
-    file: options.DataFile,
+    *,
+    file: options.OptionalDataFile = None,
     output: Output,
     label: options.OptionalLabel = None,
     group: options.OptionalGroups = None,
@@ -57,6 +64,7 @@ def steer(
     resume: options.Resume = False,
     encoding: options.Encoding = "utf-8",
     delimiter: options.Delimiter = None,
+    of_model: OfModel,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -67,28 +75,27 @@ def steer(
     rows kept apart, and writes the steered rows, an artefact and a report. With --apply,
     steers FILE by an artefact; no label is needed, and the groups only in mode given. A
     large FILE is read in batches: memory stays flat, and --resume goes on with a stopped run.
+
+    With --model, FILE holds texts: a linear head learns the label from the model's hidden
+    states, steering moves them, and artefact, classifier, adapters, report and model card
+    are written. The options from --positions on belong to that.
     """
     clock = Clock()
+    told = (label, group, mode, test_size, drop_missing, missing_groups, random_state)
     with show_progress(quiet=quiet) as progress:
-        request: SteerRequest | ApplyRequest
-        if apply is None:
-            request = SteerRequest(
-                label or "",
-                tuple(group or ()),
-                features or "",
-                mode,
-                test_size,
-                drop_missing,
-                missing_groups,
-                random_state,
-                batch_rows,
-            )
+        if of_model.model is not None:
+            given = tables_alone(features, apply, batch_rows, encoding, delimiter)
+            asked = model_request(file, of_model, *told, given=given)
+            result = steer_model(asked, output, resume=resume, progress=progress)
+            lines = model_lines
         else:
-            refuse_with_apply(label, features)
-            request = ApplyRequest(apply, tuple(group or ()), drop_missing, batch_rows)
-        reader = Reader(file, encoding, delimiter, batch_rows, resume)
-        result = run_steer(reader, output, request, progress=progress)
+            refuse_without_model(of_model)
+            table = needed_file(file)
+            request = table_request(features, apply, batch_rows, *told)
+            reader = Reader(table, encoding, delimiter, batch_rows, resume)
+            result = run_steer(reader, output, request, progress=progress)
+            lines = steer_lines
     if as_json:
         print_json(result)
         return
-    print_lines(steer_lines(result, name=str(file), folder=output, clock=clock))
+    print_lines(lines(result, name=str(file), folder=output, clock=clock))

@@ -8,7 +8,10 @@ from typing import Any
 
 from isonomy.report._answer import gap_of, noise_free
 from isonomy.report._formats import build_page, render_markdown
+from isonomy.report._model_card import model_card
 from isonomy.report._numbers import is_number
+from isonomy.report._results import as_plain
+from isonomy.report._words import clean_result
 
 __all__ = ["render_card"]
 
@@ -32,6 +35,8 @@ def render_card(result: Mapping[str, Any]) -> str:
         If the result is of another kind, newer, or lacks something.
     """
     page = build_page(result)
+    if isinstance(result.get("steered_model"), Mapping):
+        return model_card(clean_result(as_plain(result)), page)
     lines = ["---", "tags:", "- fairness", "- isonomy", f"model_name: {_quoted(page.title)}"]
     numbers = _main_numbers(result)
     if numbers:

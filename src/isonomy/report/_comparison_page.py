@@ -27,6 +27,7 @@ from isonomy.report._document import (
     Tone,
 )
 from isonomy.report._group_rates import before_after_section
+from isonomy.report._model_section import model_sections
 from isonomy.report._numbers import UNDEFINED, confidence, count, number, p_value, points
 from isonomy.report._rates import gap_changes, gap_section, rates_section
 from isonomy.report._sections import (
@@ -66,6 +67,7 @@ def comparison_page(result: Mapping[str, Any]) -> Page:
         _answer(result, before, after, methods),
         trade_off_section(methods, before, after, lambda m: _role(m, before, after)),
         _group_use(methods, before, after),
+        *model_sections(result),
         _people(result, after),
         before_after_section(old_audit, after["audit"], mark=mark),
         gap_section(old_audit, after["audit"], mark=mark),

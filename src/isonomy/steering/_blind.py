@@ -76,7 +76,8 @@ def within_class_differences(counts: Floats, means: Floats, *, cell_shrinkage: f
     if counts.shape[1] == 2:
         contrasts = means[:, :1] - means[:, 1:]
     else:
-        share = counts / counts.sum(axis=1, keepdims=True)
+        total = counts.sum(axis=1, keepdims=True)
+        share = counts / np.where(total > 0, total, 1.0)  # a class foreseen may have no rows
         centre = np.einsum("ya,yad->yd", share, means)
         group = counts.sum(axis=0) / counts.sum()
         contrasts = np.sqrt(group)[None, :, None] * (means - centre[:, None])

@@ -126,9 +126,11 @@ def solve_offsets(
 
     With ``floor`` the penalty climbs to ``penalty`` by doubling, each step started from the
     one before, until the decisions' weighted accuracy falls under it; two halvings then
-    close in on the limit.
+    close in on the limit. Without a penalty there is nothing to shift for.
     """
     packed = _Packed.of(problem)
+    if penalty == 0:
+        return packed.nothing()
     if floor is None:
         return _descend(packed, packed.nothing(), penalty, stages, max_iter)
 

@@ -70,14 +70,15 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
     penalty : float, optional
         Weight of the squared gaps against the mean log-loss in nats. Default: 500 with two
         classes, 150 with more; for "equalized_odds", which offsets cannot meet exactly in
-        general, 100 and 30: a larger weight ends in one constant decision.
+        general, 100 and 30: a larger weight ends in one constant decision. 0: none.
     accuracy_tolerance : float, optional
         Climb to ``penalty`` only as far as the decisions on the rows of ``fit`` lose at
         most this share of accuracy: 0.005 is half a point. Default: no limit.
     base_rate_shift : float, "auto" or None
         First take ``base_rate_shift * ln(P(k | group) / P(k))`` from every class score; with
         guessed groups add the logarithm of the expected factor. "auto" takes the strength
-        with the smallest gaps that costs at most half of ``accuracy_tolerance``. The offsets
+        with the smallest gaps that costs at most half of ``accuracy_tolerance`` (all of it
+        where no offsets follow). The offsets
         then see to what is left. One number from all rows is better known than an offset a
         class where classes are rare.
     score_kind : "auto", "probability" or "logit"
@@ -388,7 +389,9 @@ class GapCalibrator(BaseEstimator):  # type: ignore[misc]
             return replace(problem, scores=problem.scores + shift)
 
         if self.base_rate_shift == "auto":
-            half = None if floor is None else floor + float(self.accuracy_tolerance or 0.0) / 2
+            offsets_follow = self.penalty is None or self.penalty > 0
+            kept = float(self.accuracy_tolerance or 0.0) / 2 if offsets_follow else 0.0
+            half = None if floor is None else floor + kept
             strength = choose_strength(lambda k: spread_and_accuracy(shifted(k)), floor=half)
         else:
             strength = float(self.base_rate_shift)

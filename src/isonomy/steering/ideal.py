@@ -18,8 +18,8 @@ from isonomy.ideal import Certificate, IdealSolution
 from isonomy.steering._coordinates import Subspace
 from isonomy.steering._counted import CountedRows, counted_rows
 from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
+from isonomy.steering._from_moments import FitsMoments
 from isonomy.steering._held_out import CodedRows
-from isonomy.steering._inferred import InfersGroups
 from isonomy.steering._move import in_solution_coordinates, move_rows
 from isonomy.steering._persistence import Saved
 from isonomy.steering._rank import RankCurve, choose_rank
@@ -30,7 +30,7 @@ from isonomy.steering._working_scale import to_working_scale
 __all__ = ["IdealSteerer"]
 
 
-class IdealSteerer(Saved, InfersGroups):
+class IdealSteerer(Saved, FitsMoments):
     """Carry the rows of every group to one common (canonical) set of class distributions.
 
     Parameters

@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/pretrain.py``, one idea a file."""

@@ -1,0 +1,1 @@
+"""What `attached` is made of: maps, hooks, groups of rows."""

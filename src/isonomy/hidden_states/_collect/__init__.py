@@ -1,0 +1,1 @@
+"""What `collect` is made of: reading, batching, reducing, storing, resuming."""

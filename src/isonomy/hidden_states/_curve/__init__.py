@@ -1,0 +1,1 @@
+"""What `layer_curves` is made of."""

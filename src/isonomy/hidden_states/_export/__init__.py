@@ -1,0 +1,1 @@
+"""What `export_adapters` is made of: factors, folders, cards."""

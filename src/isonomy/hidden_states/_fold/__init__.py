@@ -1,0 +1,1 @@
+"""What `fold` is made of: the readers of a norm, the algebra, the plan."""

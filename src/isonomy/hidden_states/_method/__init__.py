@@ -1,0 +1,1 @@
+"""What `fit_method` is made of."""
