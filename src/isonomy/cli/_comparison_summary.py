@@ -32,7 +32,7 @@ def method_line(method: Mapping[str, Any], *, width: int, remark: str = "") -> s
     chance = "" if p is None else f", p {'<' if p < 0.001 else '='} {max(p, 0.001):.3f}"
     return (
         f"{(method['label'] + remark).ljust(width)}  gap {format_number(gap.get('value'))} "
-        f"{format_interval(gap.get('low'), gap.get('high'))}{chance}, "
+        f"({_without_noise(gap)}) {format_interval(gap.get('low'), gap.get('high'))}{chance}, "
         f"accuracy {format_number(accuracy['value'])}"
     )
 
@@ -59,6 +59,14 @@ def _certified(certificate: Mapping[str, Any]) -> str:
         f"{format_number(before)} on the fitted law and at most {format_number(after)} on its "
         f"ideal distribution, {format_number(certificate.get('kl'))} nats away."
     )
+
+
+def _without_noise(gap: Mapping[str, Any]) -> str:
+    """Return what the interval beside it is an interval of: the gap less its noise."""
+    corrected = gap.get("corrected")
+    if corrected is None:
+        return "noise unknown"
+    return "below noise" if corrected <= 0 else f"{format_number(corrected)} without noise"
 
 
 def _gap(method: Mapping[str, Any]) -> Mapping[str, Any]:
