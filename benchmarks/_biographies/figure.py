@@ -28,13 +28,12 @@ def draw_gaps(all_judged: Sequence[Judged], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(all_judged), 3.9), dpi=100)
+    figure = Figure(figsize=(4.2 * len(all_judged), 4.6), dpi=130)
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(all_judged), squeeze=False)[0]
     for axis, judged in zip(axes, all_judged, strict=True):
         _panel(axis, judged)
     axes[0].set_ylabel("points of accuracy lost", fontsize=8)
-    axes[0].invert_yaxis()
     for family, colour in COLOURS.items():
         axes[-1].plot([], [], "o", color=colour, label=family)
     for use, words in (("given", "group given"), ("blind", "blind"), ("inferred", "guessed")):
@@ -68,7 +67,9 @@ def _panel(axis: Any, judged: Judged) -> None:
         axis.plot([p[0] for p in front], [-p[1] for p in front], line, color="#aaaaaa", lw=1)
         named += front
     for i, (x, gain, _) in enumerate(named, start=1):
-        axis.annotate(str(i), (x, -gain), fontsize=7, xytext=(3, 4), textcoords="offset points")
+        # neighbours' numbers take turns in four places around their points
+        side = ((3, 4), (-8, 4), (3, -9), (-8, -9))[i % 4]
+        axis.annotate(str(i), (x, -gain), fontsize=7, xytext=side, textcoords="offset points")
     key = "\n".join(f"{i} {label}" for i, (_, _, label) in enumerate(named, start=1))
     axis.text(0.0, -0.2, key, transform=axis.transAxes, va="top", fontsize=6)
     _frame(axis, judged, shown)
@@ -82,5 +83,4 @@ def _frame(axis: Any, judged: Judged, shown: Sequence[Row]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=7)
     axis.set_xlim(left=-0.003)
-    if not axis.get_ylabel():
-        axis.yaxis.set_inverted(True)
+    axis.yaxis.set_inverted(True)

@@ -18,6 +18,8 @@ def cluster():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(TESTS))  # workers import the stand-ins by name
         patch.setenv("OMP_NUM_THREADS", "1")
+        # Ray's workers are nice by default: beside a busy test process they would hardly start
+        patch.setenv("RAY_worker_niceness", "0")
         ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield
         ray.shutdown()
