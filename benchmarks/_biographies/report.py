@@ -22,8 +22,7 @@ HEAD = """# Hidden states, measured
 
 Which of 28 occupations does a short biography tell of? Classifiers over hidden states of a small
 Llama-layout language model ({model}), frozen and fine-tuned, beside TF-IDF; every method of
-`isonomy` and its competitors; {n_seeds} seeds. `python benchmarks/biographies.py --report` writes
-this page.
+`isonomy` and its competitors. `python benchmarks/biographies.py --report` writes this page.
 
 - **Frozen**: states after the last norm (`site="head_input"`), mean over the tokens of the text
   ({max_tokens} at most), standardised on the training rows of each fold.
@@ -45,7 +44,7 @@ How to read the tables (all gaps are of true-positive rates between women and me
   classes alike. **corrected**: sampling noise taken off; below 0 the gap is smaller than its noise.
 - **together**: a seed's folds judged as one classifier, then the mean over seeds. It flatters rules
   that were fitted to close a gap: what the fits of a seed's folds leave cancels over the folds by
-  construction. **each rule**: the mean over {n_rules} fitted rules, each on its own test rows,
+  construction. **each rule**: the mean over all fitted rules, each on its own test rows,
   which it has not seen. Believe "each rule"; "together" is what one partition shows.
 - **interval**, **p**: 95 % bootstrap interval over persons (drawn once for all seeds: a person is
   judged in every seed) and permutation of groups within classes, both of the mean over seeds.
@@ -65,13 +64,11 @@ def write_report(
     """Write the page, its figure and the section; return the files written."""
     docs = root / "docs"
     image = draw_gaps(all_judged, docs / "images" / "hidden-states-measured.png")
-    first = all_judged[0]
     penalties = ", ".join(f"{TITLES[j.kind]}: C = {j.C:g}" for j in all_judged)
     parts = [
         HEAD.format(
-            model=model, n_seeds=len(first.seeds), max_tokens=max_tokens, share=TUNED_SHARE,
-            epochs=epochs, n_folds=N_FOLDS, penalties=penalties,
-            n_rules=N_FOLDS * len(first.seeds), tuning_tokens=Recipe().max_tokens,
+            model=model, max_tokens=max_tokens, share=TUNED_SHARE, epochs=epochs,
+            n_folds=N_FOLDS, penalties=penalties, tuning_tokens=Recipe().max_tokens,
         ),
         f"![points of accuracy lost against gap](images/{image.name})\n",
     ]  # fmt: skip
@@ -87,7 +84,8 @@ def _section(judged: Judged) -> str:
     title = TITLES[judged.kind]
     parts = [
         f"## {title[0].upper()}{title[1:]}",
-        f"{judged.n_rows:,} rows a seed.",
+        f"{judged.n_rows:,} rows a seed; {len(judged.seeds)} seed(s), "
+        f"{N_FOLDS * len(judged.seeds)} fitted rules of each method.",
         "### Decisions",
         gap_table(judged),
         "\n".join(f"- {line}" for line in goal_lines(judged)),
