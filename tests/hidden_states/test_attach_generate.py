@@ -224,12 +224,30 @@ def test_a_loop_of_ones_own_with_a_cache_needs_its_groups_once(llama):
 
 def test_a_loop_of_ones_own_without_a_cache_needs_its_groups_once(llama):
     model, batch = llama
-    ids, mask = batch["input_ids"], batch["attention_mask"]
-    with attached(model, BY_GROUP, sensitive_features=GROUPS):
-        for _ in range(2):
-            with torch.no_grad():
-                new = model(input_ids=ids, attention_mask=mask).logits[:, -1].argmax(-1)[:, None]
-            ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
+
+    def logits_of_two_steps(steerer, *, each_step):
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        found = []
+        groups = None if steerer is None else GROUPS
+        with (
+            torch.no_grad(),
+            attached(model, steerer or BY_GROUP, strength=1.0 if steerer else 0.0) as handle,
+        ):
+            for step in range(2):
+                if groups is not None and (each_step or step == 0):
+                    handle.set_groups(groups)
+                found.append(model(input_ids=ids, attention_mask=mask).logits[:, -1])
+                # the same tokens in every run, so that runs can be compared
+                new = torch.full_like(ids[:, :1], 5 + step)
+                ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
+        return found
+
+    once = logits_of_two_steps(BY_GROUP, each_step=False)
+    again = logits_of_two_steps(BY_GROUP, each_step=True)
+    untouched = logits_of_two_steps(None, each_step=False)
+    for step in range(2):
+        assert torch.equal(once[step], again[step])
+        assert not torch.allclose(once[step], untouched[step], atol=1e-4)
 
 
 @pytest.mark.parametrize(
