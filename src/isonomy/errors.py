@@ -20,6 +20,7 @@ __all__ = [
     "FoldError",
     "FoldWarning",
     "GroupsRequiredError",
+    "IncompleteCheckpointWarning",
     "InvalidInputError",
     "IsonomyError",
     "IsonomyWarning",
@@ -27,14 +28,22 @@ __all__ = [
     "MissingGroupValuesError",
     "NotIdealError",
     "OutputError",
+    "PaddingTokenWarning",
     "PluginError",
+    "RareClassWarning",
+    "RatioNotReachedWarning",
+    "SameCountsError",
+    "SameCountsWarning",
     "SingularCovarianceError",
     "SmallCellWarning",
     "SmallerBatchWarning",
     "SparseInputError",
+    "TrainingStoppedError",
     "UndefinedRateWarning",
     "UnknownGroupError",
     "UnknownKeyWarning",
+    "UnreadableImageError",
+    "UnreadableImageWarning",
     "UnsupportedProgrammeError",
     "WorkerError",
 ]
@@ -76,12 +85,20 @@ class SingularCovarianceError(InvalidInputError):
     """Catch it when columns may be collinear or a cell has fewer rows than features."""
 
 
+class SameCountsError(InvalidInputError):
+    """Catch it when all classes may have equally many rows, so that none is a rare one."""
+
+
 class NotIdealError(InvalidInputError):
     """Catch it when groups that must stay may not be jointly ideal."""
 
 
 class DataFileError(InvalidInputError):
     """Catch it when reading a user's CSV or Parquet file."""
+
+
+class UnreadableImageError(DataFileError):
+    """Catch it when pictures may be damaged or missing."""
 
 
 class ArtefactError(InvalidInputError):
@@ -127,6 +144,10 @@ class PluginError(IsonomyError, RuntimeError):
     """Catch it when a name may not be registered, or two plugins claim the same name."""
 
 
+class TrainingStoppedError(IsonomyError, RuntimeError):
+    """Catch it when a loss may become NaN or infinite; weights and checkpoints are still good."""
+
+
 class WorkerError(IsonomyError, RuntimeError):
     """Catch it when a process of a distributed run may fail for reasons outside isonomy."""
 
@@ -143,6 +164,10 @@ class FoldWarning(IsonomyWarning):
     """A folded model holds a new bias that its class cannot load back from a folder."""
 
 
+class SameCountsWarning(IsonomyWarning):
+    """All classes have as many training rows, so that none is rare: what served rare ones is off."""
+
+
 class SmallCellWarning(IsonomyWarning):
     """A (label, group) pair has so few rows that its estimates lean on the other cells."""
 
@@ -151,5 +176,25 @@ class SmallerBatchWarning(IsonomyWarning):
     """Memory ran out for a batch; it and all later ones run in halves."""
 
 
+class RatioNotReachedWarning(IsonomyWarning):
+    """A data set has too few rows for the imbalance asked for; the message says what it got."""
+
+
+class PaddingTokenWarning(IsonomyWarning):
+    """A tokenizer has no padding token; its end of text is used as one."""
+
+
+class RareClassWarning(IsonomyWarning):
+    """A class has one training row or none."""
+
+
+class IncompleteCheckpointWarning(IsonomyWarning):
+    """A checkpoint is half-written or another trainer's, and an earlier one is taken."""
+
+
 class UnknownKeyWarning(IsonomyWarning):
     """An artefact holds keys that this version does not know; each is named."""
+
+
+class UnreadableImageWarning(IsonomyWarning):
+    """Pictures that do not open were left out; the first are named."""

@@ -21,7 +21,7 @@ from isonomy.errors import IsonomyError
 
 __all__ = ["GuardedGroup"]
 
-FIRST = ("demo", "audit", "steer", "collect", "report")
+FIRST = ("demo", "audit", "steer", "collect", "finetune", "report")
 """The order in which our own commands are listed; others follow by name."""
 
 

@@ -13,6 +13,15 @@ from isonomy.metrics.intervals import (
     newcombe_interval,
     wilson_interval,
 )
+from isonomy.metrics.label_bias import (
+    ClassGroupAccuracy,
+    bias_score,
+    class_group_accuracy,
+    cobias,
+    head_tail_gap,
+    macro_f1,
+    recall_rsd,
+)
 from isonomy.metrics.rates import RateTable, group_rates
 from isonomy.metrics.scorers import GroupScorer, make_group_scorer
 from isonomy.metrics.scores import Calibration, calibration
@@ -20,20 +29,27 @@ from isonomy.metrics.scores import Calibration, calibration
 __all__ = [
     "Calibration",
     "ClassGaps",
+    "ClassGroupAccuracy",
     "ConfusionCounts",
     "GroupMetric",
     "GroupScorer",
     "RateTable",
+    "bias_score",
     "by_group",
     "calibration",
+    "class_group_accuracy",
     "clopper_pearson_interval",
+    "cobias",
     "confusion_counts",
     "demographic_parity_difference",
     "equal_opportunity_difference",
     "equalized_odds_difference",
     "group_rates",
+    "head_tail_gap",
+    "macro_f1",
     "make_group_scorer",
     "newcombe_interval",
+    "recall_rsd",
     "rms_tpr_gap",
     "tpr_gap",
     "wilson_interval",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isonomy.report._answer import gap_of, noise_free
+from isonomy.report._finetune_card import finetune_card
 from isonomy.report._formats import build_page, render_markdown
 from isonomy.report._model_card import model_card
 from isonomy.report._numbers import is_number
@@ -22,7 +23,8 @@ def render_card(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : dict
-        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+        Of kind "audit", "comparison" or "finetuning", as ``to_dict()`` returns or
+        `load_result` reads.
 
     Returns
     -------
@@ -35,6 +37,8 @@ def render_card(result: Mapping[str, Any]) -> str:
         If the result is of another kind, newer, or lacks something.
     """
     page = build_page(result)
+    if result["kind"] == "finetuning":
+        return finetune_card(clean_result(as_plain(result)), page)
     if isinstance(result.get("steered_model"), Mapping):
         return model_card(clean_result(as_plain(result)), page)
     lines = ["---", "tags:", "- fairness", "- isonomy", f"model_name: {_quoted(page.title)}"]

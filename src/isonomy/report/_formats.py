@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from isonomy.errors import CorruptArtefactError
 from isonomy.report._audit_page import audit_page
 from isonomy.report._comparison_page import comparison_page
 from isonomy.report._document import Page
+from isonomy.report._finetune_page import finetune_page
 from isonomy.report._html import write_html
 from isonomy.report._markdown import write_markdown
 from isonomy.report._results import as_plain, check_result, dump_result
 from isonomy.report._words import clean_result
 
 __all__ = ["build_page", "render_html", "render_json", "render_markdown"]
+
+_PAGES: dict[str, Callable[[Mapping[str, Any]], Page]] = {
+    "audit": audit_page,
+    "comparison": comparison_page,
+    "finetuning": finetune_page,
+}
 
 
 def build_page(result: Mapping[str, Any]) -> Page:
@@ -26,9 +33,8 @@ def build_page(result: Mapping[str, Any]) -> Page:
         If the result is of another kind, newer, or lacks something.
     """
     checked = clean_result(as_plain(check_result(result)))
-    build = comparison_page if checked["kind"] == "comparison" else audit_page
     try:
-        return build(checked)
+        return _PAGES[checked["kind"]](checked)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtefactError(
             "`result` passed to `render` must follow the schema of its kind, but something in "
@@ -43,7 +49,8 @@ def render_html(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : dict
-        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+        Of kind "audit", "comparison" or "finetuning", as ``to_dict()`` returns or
+        `load_result` reads.
 
     Returns
     -------
@@ -66,7 +73,8 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : dict
-        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+        Of kind "audit", "comparison" or "finetuning", as ``to_dict()`` returns or
+        `load_result` reads.
 
     Returns
     -------
@@ -87,7 +95,8 @@ def render_json(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : dict
-        Of kind "audit" or "comparison", as ``to_dict()`` returns or `load_result` reads.
+        Of kind "audit", "comparison" or "finetuning", as ``to_dict()`` returns or
+        `load_result` reads.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from isonomy._validation import check_choice
 from isonomy.errors import InvalidInputError
@@ -13,11 +13,12 @@ from isonomy.report._group_rates import group_rate_charts
 from isonomy.report._rates import gap_section, rates_section
 from isonomy.report._results import as_plain, check_result
 from isonomy.report._words import clean_result
+from isonomy.report.layer_profile import plot_layer_profile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PlotKind", "plot_audit"]
+__all__ = ["PlotKind", "draw_figure", "plot_audit"]
 
 PlotKind = Literal["class_gaps", "rates", "groups", "calibration"]
 
@@ -60,6 +61,27 @@ def plot_audit(result: Mapping[str, Any], kind: PlotKind = "class_gaps") -> Figu
             "all its numbers are undefined, withheld or were not asked for; see its `not_computed`."
         )
     return charts[0].draw("wide")
+
+
+def draw_figure(result: Mapping[str, Any], kind: str = "class_gaps") -> Figure:
+    """Return one figure of a result, whatever its kind: the plugin ``figure``.
+
+    Parameters
+    ----------
+    result : dict
+        An audit, or what ``LayerProfile.to_dict()`` returned.
+    kind : str
+        Of an audit the chart, as for `plot_audit`; of a layer profile "layer_profile".
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if isinstance(result, Mapping) and result.get("kind") == "layer_profile":
+        check_choice("kind", kind, ("layer_profile",), where="draw_figure")
+        return plot_layer_profile(result)
+    check_choice("kind", kind, get_args(PlotKind), where="plot_audit")
+    return plot_audit(result, cast(PlotKind, kind))
 
 
 def _charts(blocks: Sequence[Block]) -> Iterator[Chart]:

@@ -24,7 +24,7 @@ def render(result: Mapping[str, Any], format: str = "html") -> str:
     ----------
     result : dict
         What ``AuditResult.to_dict()`` or ``compare_methods`` returned, or
-        :func:`load_result` read; kind "audit" or "comparison".
+        :func:`load_result` read; kind "audit", "comparison" or "finetuning".
     format : str
         "html" is one self-contained file: no script, no request, figures inline; it needs
         the extra ``report``. "markdown" holds the same words and tables. "json" is the

@@ -26,11 +26,12 @@ SCHEMA = 1
 _REQUIRED: dict[str, dict[str, type]] = {
     "audit": {"classes": list, "groups": list, "overall": dict, "by_group": list},
     "comparison": {"data": dict, "methods": list},
+    "finetuning": {"data": dict, "model": dict, "training": dict, "judgements": list},
 }
 
 
 def load_result(path: str | PathLike[str]) -> dict[str, Any]:
-    """Read a result written as JSON by ``isonomy demo``, ``audit``, ``steer`` or ``compare``.
+    """Read a result that a command wrote as JSON: ``demo``, ``audit``, ``steer``, ``finetune``.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def load_result(path: str | PathLike[str]) -> dict[str, Any]:
     CorruptArtefactError
         If it is not JSON, or lacks what its kind must hold.
     ArtefactKindError
-        If it holds something other than an audit or a comparison.
+        If it holds something other than an audit, a comparison or a fine-tuning.
     ArtefactVersionError
         If a newer isonomy wrote it.
     """
@@ -83,7 +84,7 @@ def check_result(result: Any, *, where: str = "`result` passed to `render`") -> 
     CorruptArtefactError
         If it is no dictionary or lacks what its kind must hold.
     ArtefactKindError
-        If its ``kind`` is not "audit" or "comparison".
+        If its ``kind`` is not "audit", "comparison" or "finetuning".
     ArtefactVersionError
         If its ``schema`` is newer than :data:`SCHEMA`.
     """
@@ -106,7 +107,8 @@ def check_result(result: Any, *, where: str = "`result` passed to `render`") -> 
         )
     kind = result.get("kind")
     if not isinstance(kind, str) or kind not in _REQUIRED:
-        raise ArtefactKindError(f"{where} must be of kind 'audit' or 'comparison', got {kind!r}.")
+        known = ", ".join(map(repr, _REQUIRED))
+        raise ArtefactKindError(f"{where} must be of kind {known}, got {kind!r}.")
     _check_keys(result, kind, where=where)
     return result
 
@@ -119,9 +121,11 @@ def _check_keys(result: Mapping[str, Any], kind: str, *, where: str) -> None:
                 f"{kind!r}, got {type(result.get(key)).__name__}. The file may be truncated or "
                 "edited; write the result again."
             )
-    if kind == "comparison" and not result["methods"]:
+    counted = {"comparison": ("methods", "method"), "finetuning": ("judgements", "judgement")}
+    key, one = counted.get(kind, ("", ""))
+    if key and not result[key]:
         raise CorruptArtefactError(
-            f"{where} must hold at least one method, got none. See its `not_computed`."
+            f"{where} must hold at least one {one}, got none. See its `not_computed`."
         )
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,8 +23,10 @@ _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "se
 _BEYOND = 1 << 24
 """Larger limits are what tokenizers say who know of none."""
 
+Row = TypeVar("Row")
 
-def windows(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+
+def windows(examples: Iterable[Row], size: int) -> Iterator[list[Row]]:
     """Yield lists of ``size`` rows in the order of the data, the last one shorter."""
     iterator = iter(examples)
     while window := list(islice(iterator, size)):

@@ -1,0 +1,148 @@
+"""Write docs/adapters-measured.md, its figures, and a section of benchmarks/RESULTS.md."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from _adapters.cells import TUNED_ON
+from _adapters.data import RULES
+from _adapters.figure import draw_sweep, draw_tails
+from _adapters.goals import goal_lines
+from _adapters.methods import BASE, METHODS, OURS, STEPS
+from _adapters.results import Results
+from _adapters.tables import (
+    cost_table,
+    difference_table,
+    main_table,
+    rival_table,
+    tuning_table,
+)
+from isonomy._atomic import write_text_atomic
+
+__all__ = ["BEGIN", "END", "print_results", "replace_section", "write_report"]
+
+BEGIN = "<!-- adapters: written by benchmarks/adapters.py; do not edit between the marks -->"
+END = "<!-- adapters: end -->"
+
+HEAD = """# Bias-aware adapters, measured
+
+Fine-grained text classification with an injected long tail, by a small Llama-layout language model
+({model}). `{command}` writes this page{when}.
+
+- **Data**: `long_tail` thins the training rows to ratio:1 between the most frequent and the rarest
+  class, exponentially in between. Test and validation rows are never thinned, and are the same for
+  every ratio and seed; a seed draws which training rows stay, the batches and the initial weights.
+  Banking77 keeps its published test rows. TREC's 500 leave most rare classes with at most three:
+  its rows are pooled and dealt anew, class by class, and classes of fewer than {min_class} rows
+  are left out.
+- **Head, medium, tail**: the most frequent third of the classes by training rows, the middle, and
+  the rarest third; mean recall of their classes. **Head - tail** is their difference.
+- **Budget**: every method takes {steps} steps of 32 rows with the same optimiser and schedule, and
+  the same batches for the same seed unless it resamples.
+- **Settings**: up to three of each method are tried on {tuned}, and the one with the best macro-F1
+  on balanced validation rows is kept for all cells. Our methods and their rivals alike.
+- **±** is the standard deviation over seeds (tables of one data set) or cells (differences).
+- **Perplexity** is that of the adapted body under the base model's own tied language head, on
+  held-out texts of other data sets.
+- **Propensity** and **discriminability** as in `layer_profile`, from the final logits.
+- Not run: domain-context calibration, CorDA, neuron pruning (CRISPR).
+"""
+
+
+def section_title(data: str, ratio: float) -> str:
+    """Return a heading."""
+    from _adapters.images import IMAGE_SETS
+
+    title = RULES[data].title if data in RULES else IMAGE_SETS[data].title
+    return f"{title} at {ratio:g}:1" if ratio else f"{title}, as it is"
+
+
+def body(results: Results, step_time: dict[str, Any] | None) -> list[str]:
+    """Return the parts that page and section share."""
+    parts = [
+        "### Goals",
+        "\n".join(f"- {line}" for line in goal_lines(results, step_time=step_time)),
+    ]
+    parts += ["### Differences to plain LoRA, in points, paired by cell", difference_table(results)]
+    ours = [name for name in (*OURS, "start_only", "loss_only") if results.found.get(name)]
+    if ours:
+        parts += ["### Against the methods made for long tails", rival_table(results, ours)]
+    for data, ratio in dict.fromkeys((cell.data, cell.ratio) for cell in results.cells):
+        own = results.part(data, ratio)
+        parts += [f"### {section_title(data, ratio)}", main_table(results, own)]
+    return parts
+
+
+def print_results(results: Results, step_time: dict[str, Any] | None) -> None:
+    """Print all tables."""
+    parts = [*body(results, step_time), "### Costs", cost_table(results)]
+    parts += ["### Settings", tuning_table(results)]
+    print("\n\n".join(parts))
+
+
+def write_report(
+    root: Path, results: Results, sweep: Results | None, *, model: str, command: str, when: str,
+    step_time: dict[str, Any] | None,
+) -> list[Path]:  # fmt: skip
+    """Write the page, its figures and the section; return the files written."""
+    docs = root / "docs"
+    images = [draw_tails(results, docs / "images" / "adapters-measured.png")]
+    if sweep is not None and len({cell.ratio for cell in sweep.cells}) > 1 and sweep.methods:
+        images.append(draw_sweep(sweep, docs / "images" / "adapters-ratios.png"))
+    intro = HEAD.format(
+        model=model, command=command, when=f" ({when}, {machine()})" if when else "",
+        min_class=RULES["trec"].min_class, steps=STEPS, tuned=TUNED_ON.name,
+    )  # fmt: skip
+    shared = body(results, step_time)
+    page = [intro, *(f"![{path.stem}](images/{path.name})" for path in images), *shared]
+    page += ["### Costs", cost_table(results), "### Settings tried", tuning_table(results)]
+    if sweep is not None and len(images) > 1:
+        page += ["### Ratios", *_sweep_parts(sweep)]
+    written = [write_text_atomic(docs / "adapters-measured.md", "\n\n".join(page) + "\n")]
+    section = [
+        f"## Bias-aware adapters: `{command}`",
+        f"{when}; {machine()}. How it came about and all tables: [docs/adapters-measured.md]"
+        "(../docs/adapters-measured.md).",
+        *(f"![{path.stem}](../docs/images/{path.name})" for path in images),
+        *shared, "### Costs", cost_table(results),
+    ]  # fmt: skip
+    target = root / "benchmarks" / "RESULTS.md"
+    text = target.read_text(encoding="utf-8") if target.exists() else "# Results\n"
+    written.append(write_text_atomic(target, replace_section(text, "\n\n".join(section))))
+    return [*images, *written]
+
+
+def _sweep_parts(sweep: Results) -> list[str]:
+    found = []
+    for ratio in sorted({cell.ratio for cell in sweep.cells}):
+        cells = [cell for cell in sweep.cells if cell.ratio == ratio]
+        found += [f"#### {section_title(cells[0].data, ratio)}", main_table(sweep, cells)]
+    return found
+
+
+def machine() -> str:
+    """Return words for the machine, without its name."""
+    import os
+
+    import torch
+
+    cores = os.cpu_count() or 1
+    return (
+        f"{cores} cores of {platform.machine()}, {platform.system()}, Python "
+        f"{platform.python_version()}, PyTorch {torch.__version__}"
+    )
+
+
+def replace_section(text: str, section: str) -> str:
+    """Return ``text`` with what is between the marks replaced, or with the section added."""
+    block = f"{BEGIN}\n\n{section}\n\n{END}\n"
+    if BEGIN in text and END in text:
+        before, rest = text.split(BEGIN, 1)
+        after = rest.split(END, 1)[1].lstrip("\n")
+        return before + block + ("\n" + after if after else "")
+    return text.rstrip("\n") + "\n\n" + block
+
+
+assert BASE in METHODS

@@ -1,0 +1,1 @@
+"""Inner parts of :mod:`isonomy.adapters.finetuning`."""

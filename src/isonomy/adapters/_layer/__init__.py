@@ -1,0 +1,1 @@
+"""Inner parts of the layer profile and of the choice of one layer."""

@@ -1,0 +1,1 @@
+"""The parts of `bias_aware_start`, one idea a file."""

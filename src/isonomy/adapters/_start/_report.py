@@ -1,0 +1,175 @@
+"""What a start did, for people and for a side file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from isonomy._atomic import write_text_atomic
+from isonomy._version import __version__
+
+__all__ = ["SIDE_FILE", "HeadStart", "ModuleStart", "StartReport"]
+
+SIDE_FILE = "isonomy_start.json"
+
+
+@dataclass(frozen=True)
+class ModuleStart:
+    """How the rows of one layer's ``lora_A`` were started.
+
+    Attributes
+    ----------
+    name : str
+    n_tail : int
+        Rows from the rare classes (their structure, or their gradient).
+    n_inputs : int
+        Rows from the principal directions of the layer's inputs.
+    n_default : int
+        Rows that the default start drew, made orthogonal to the others.
+    captured : float or None
+        Share of the rare classes' between / within ratio (of the gradient's squared norm)
+        that the ``n_tail`` rows carry.
+    reason : str or None
+        Why all rows are the default's, where they are.
+    """
+
+    name: str
+    n_tail: int
+    n_inputs: int
+    n_default: int
+    captured: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """How the classification head was started.
+
+    Attributes
+    ----------
+    name : str
+    n_rows : int
+        Rows whose states it was estimated from.
+    scale : float
+        Factor on the discriminant's scores.
+    held_out_loss : float or None
+        Class-balanced cross-entropy (nats) of rows left out, at that scale.
+    constant_residual : float
+        What the folded constant of a head without bias misses of 1, root mean square.
+    """
+
+    name: str
+    n_rows: int
+    scale: float
+    held_out_loss: float | None
+    constant_residual: float
+
+
+@dataclass(frozen=True)
+class StartReport:
+    """What `bias_aware_start` read, and what it wrote where.
+
+    Attributes
+    ----------
+    init : str
+        "tail_structure", "tail_gradient", or "default" where it fell back.
+    adapter_name : str
+    tail : tuple of str
+        The rare classes.
+    missing : tuple of str
+        Classes without a row in the draw.
+    n_rows : int
+        Rows of the draw that the directions come from.
+    n_read : int
+        Rows that the loader yielded.
+    rows_per_class : tuple of int
+        Of the draw, in the order of the codes.
+    modules : tuple of ModuleStart
+    head : HeadStart or None
+        None where the head was kept.
+    fell_back : bool
+        Whether ``lora_A`` keeps its default start everywhere.
+    reason : str or None
+        Why it does.
+    settings : dict
+        Every setting of the call that bears on the result.
+    seconds : float
+        Wall time.
+    """
+
+    init: str
+    adapter_name: str
+    tail: tuple[str, ...]
+    missing: tuple[str, ...]
+    n_rows: int
+    n_read: int
+    rows_per_class: tuple[int, ...]
+    modules: tuple[ModuleStart, ...]
+    head: HeadStart | None
+    fell_back: bool
+    reason: str | None
+    settings: dict[str, Any]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, ready for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {"kind": "start", "isonomy_version": __version__, **plain}
+
+    def save_start(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report beside an adapter, as ``isonomy_start.json``; return its path.
+
+        ``adapter_config.json`` is not touched: plain PEFT loads the folder as before.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The adapter's folder.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return write_text_atomic(Path(path) / SIDE_FILE, text + "\n")
+
+    def __str__(self) -> str:
+        lines = [self._first_line()]
+        if self.missing:
+            lines.append(f"No row in the draw: {_few(self.missing)}.")
+        if self.head is not None:
+            loss = self.head.held_out_loss
+            said = "" if loss is None else f", held-out loss {loss:.3f} nats"
+            lines.append(
+                f"Head {self.head.name}: class means of {self.head.n_rows} rows, scale "
+                f"{self.head.scale:.3g}{said}."
+            )
+        lines += [_line(module) for module in self.modules]
+        return "\n".join(lines)
+
+    def _first_line(self) -> str:
+        if self.fell_back:
+            return f"Default start of adapter {self.adapter_name!r}: {self.reason}"
+        started = sum(module.reason is None for module in self.modules)
+        return (
+            f"{self.init} start of adapter {self.adapter_name!r}: {started} of "
+            f"{len(self.modules)} modules from {self.n_rows} rows ({self.n_read} read), "
+            f"{len(self.tail)} rare classes ({_few(self.tail)}), {self.seconds:.1f} s."
+        )
+
+
+def _line(module: ModuleStart) -> str:
+    if module.reason is not None:
+        return f"  {module.name}: default start, as {module.reason}"
+    parts = [(module.n_tail, "tail"), (module.n_inputs, "inputs"), (module.n_default, "default")]
+    shown = ", ".join(f"{n} {what}" for n, what in parts if n)
+    share = "" if module.captured is None else f" ({module.captured:.0%} of the tail's structure)"
+    return f"  {module.name}: {shown}{share}"
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

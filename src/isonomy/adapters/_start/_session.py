@@ -1,0 +1,113 @@
+"""A model made ready for measuring, and put back to how it was: modes, adapters, generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import nn
+
+from isonomy.adapters._head._seeding import seeded
+from isonomy.errors import InvalidInputError
+from isonomy.hidden_states._collect._reduce import accepted_inputs, input_device
+
+__all__ = ["Runner", "main_input", "measuring", "without_wrappers"]
+
+_WHERE = "bias_aware_start"
+
+
+def without_wrappers(model: Any) -> nn.Module:
+    """Return the model inside ``torch.compile`` and data-parallel wrappers, adapters kept."""
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        else:
+            break
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(
+            f"`peft_model` passed to `{_WHERE}` must be a model with LoRA (a torch module), got "
+            f"{type(model).__name__}. Make one with `lora_model` or `peft.get_peft_model`."
+        )
+    return model
+
+
+@contextmanager
+def measuring(model: nn.Module, adapter_name: str, random_state: int) -> Iterator[None]:
+    """Keep the model in evaluation mode as its base with one adapter's head; put all back after.
+
+    All adapters are off: with ``lora_B`` zero, the one to be started adds nothing. Modules in
+    ``modules_to_save`` are those of that adapter.
+
+    torch's generators run from ``random_state`` inside, so that a loader that shuffles with
+    them draws the same rows each time, and continue from where they were outside.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    with seeded(random_state, where=_WHERE), _only_heads_of(model, adapter_name):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+@contextmanager
+def _only_heads_of(model: nn.Module, adapter_name: str) -> Iterator[None]:
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    heads: list[Any] = [m for m in model.modules() if isinstance(m, AuxiliaryTrainingWrapper)]
+    active = [list(head.active_adapters) for head in heads]
+    disabled = [(part, part._disable_adapters) for part in layers + heads]
+    trainable = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        for layer in layers:
+            layer._disable_adapters = True
+        for head in heads:
+            head._disable_adapters = False
+            wanted = [adapter_name] if adapter_name in head._adapters else []
+            if list(head.active_adapters) != wanted:
+                head.set_adapter(wanted)
+        yield
+    finally:
+        for head, names in zip(heads, active, strict=True):
+            if list(head.active_adapters) != names:
+                head.set_adapter(names)
+        for part, off in disabled:
+            part._disable_adapters = off
+        for parameter, had in trainable:  # PEFT switches these along with its adapters
+            parameter.requires_grad_(had)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The model's forward pass over tensors on the host."""
+
+    model: nn.Module
+    device: torch.device
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Runner:
+        """Return the runner of a model: its device, and no cache of past tokens."""
+        settings = {"use_cache": False} if "use_cache" in accepted_inputs(model) else {}
+        return cls(model, input_device(model), settings)
+
+    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> Any:
+        """Return the model's output; pixels go in the model's dtype."""
+        dtype = getattr(self.model, "dtype", None)
+        moved = {
+            name: value.to(self.device, dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+        return self.model(**moved, **self.settings)
+
+
+def main_input(model: nn.Module) -> str:
+    """Return what the model calls its inputs: "input_ids", "pixel_values"."""
+    return str(getattr(model, "main_input_name", None) or "input_ids")
