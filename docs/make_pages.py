@@ -31,6 +31,8 @@ PACKAGES = {
     "isonomy.baselines": "Other people's methods, from their formulas",
     "isonomy.datasets": "Data with known truth",
     "isonomy.hidden_states": "Read and steer language models",
+    "isonomy.adapters": "Fine-tune with rare classes in mind",
+    "isonomy.adapters.losses": "Losses for long tails, for any loop",
     "isonomy.distributed": "Collect on many machines",
     "isonomy.comparison": "Several methods on the same rows",
     "isonomy.report": "Results for readers",

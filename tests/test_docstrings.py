@@ -27,6 +27,8 @@ PACKAGES = (
     "isonomy.auditing",
     "isonomy.datasets",
     "isonomy.hidden_states",
+    "isonomy.adapters",
+    "isonomy.adapters.losses",
     "isonomy.distributed",
     "isonomy.comparison",
     "isonomy.report",

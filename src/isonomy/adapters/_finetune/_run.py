@@ -279,8 +279,7 @@ class Run:
             ("index.html", "html"),
             ("report.json", "json"),
         ):
-            text = plugins.get("report_formats", render)(result)
-            write_text_atomic(folder / name, str(text))
+            write_text_atomic(folder / name, _rendered(result, render))
         return result, loaded
 
     def _question(self) -> str:

@@ -89,7 +89,7 @@ def start_adapters(
         train, batch_size=options.batch_size, shuffle=False, collate_fn=_Inputs(classifier)
     )
     report = bias_aware_start(
-        classifier.body,
+        classifier.module,
         loader,
         class_counts=[int(n) for n in counts],
         init=options.start,

@@ -286,5 +286,6 @@ class LayerProfile:
 
 
 def _without_nan(values: Array) -> list[Any]:
-    filled: list[Any] = np.where(np.isnan(values), None, values.astype(object)).tolist()
-    return filled
+    filled = values.astype(object)
+    filled[np.isnan(values)] = None
+    return list(filled.tolist())
