@@ -8,6 +8,7 @@ environment variable ``ISONOMY_DATA``) and a model in ``../shared/models/small_l
     python benchmarks/adapters.py --only 'lora,equity,*_only' --data banking77 --seeds 1
     python benchmarks/adapters.py --study step_time
     python benchmarks/adapters.py --study sweep --seeds 1
+    python benchmarks/adapters.py --study budget
     python benchmarks/adapters.py --full
 
 Each method's settings are first tried on one cell (banking77 at 10:1, seed 0) and judged on its
@@ -29,12 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import _adapters  # noqa: F401  (threads are set before anything imports NumPy)
-from _adapters.cells import ACCEPTANCE, FULL, SEEDS, SWEEP, SWEPT, Cell, names_of, runs_of
-from _adapters.methods import BASE, METHODS, Method, named
+from _adapters.cells import ACCEPTANCE, BUDGETS, FULL, SEEDS, SWEEP, SWEPT, Cell, names_of, runs_of
+from _adapters.methods import BASE, METHODS, Method, Recipe, named
 from _real_data.running import telling
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = ("main", "sweep", "step_time")
+COMMAND = "python benchmarks/adapters.py --report"
+STUDIES = ("main", "sweep", "budget", "step_time")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -50,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", help="methods by comma; may hold * (all but the --full ones)")
     parser.add_argument("--data", help="data sets by comma")
     parser.add_argument("--ratios", help="ratios by comma; 0 is the data as they are")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many (3)")
+    parser.add_argument("--seeds", type=int, help="how many (3; of --study budget 1)")
     parser.add_argument("--steps", type=int, help="steps of every method, to try things out")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
@@ -66,16 +68,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=ROOT, help="whose docs --report writes")
     parser.add_argument("--list", action="store_true", help="list the methods")
     asked = parser.parse_args(arguments)
+    asked.seeds = asked.seeds or (1 if asked.study == "budget" else len(SEEDS))
     asked.methods = asked_methods(asked, parser)
     asked.cells = asked_cells(asked)
     return asked
 
 
 def asked_methods(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> list[Method]:
-    """Return the methods, those of a sweep unless others are named."""
+    """Return the methods, those of the study unless others are named."""
     patterns = [part for part in (asked.only or "").split(",") if part]
-    if not patterns and asked.study == "sweep":
-        return named(list(SWEPT))
+    studies = {"sweep": SWEPT, "budget": BUDGETS}
+    if not patterns and asked.study in studies:
+        return named(list(studies[asked.study]))
     if not patterns:
         return [method for method in METHODS.values() if asked.full or not method.full]
     unknown = [pattern for pattern in patterns if not names_of([pattern])]
@@ -122,9 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with telling() as tell:
         settings = _settings(asked)
         if asked.study == "step_time":
-            return _step_time(asked, settings, tell)
-        results, done, left = _run(asked, settings, tell)
-    _show(asked, settings, results)
+            return _step_time(settings, tell)
+        methods = [shortened(method, asked.steps) for method in asked.methods]
+        recipes, done, left = _tune(asked, methods, settings, tell)
+        if not (asked.judge or asked.tune):
+            more = _train(asked, methods, recipes, settings, tell)
+            done, left = done + more[0], left + more[1]
+    _show(asked, methods, recipes, settings)
+    if asked.report and asked.study != "main":
+        print("no page: --report alone writes it, this study in it", file=sys.stderr)
     spent = time.perf_counter() - start
     print(f"{done} runs, {left} left; {spent:.0f} s on the clock", file=sys.stderr)
     return 0
@@ -140,22 +150,31 @@ def _settings(asked: argparse.Namespace) -> Any:
     )
 
 
-def _run(asked: argparse.Namespace, settings: Any, tell: Any) -> tuple[Any, int, int]:
-    from _adapters.images import IMAGE_SETS
-    from _adapters.results import gather
+def _tune(
+    asked: argparse.Namespace, methods: list[Method], settings: Any, tell: Any
+) -> tuple[dict[str, Recipe], int, int]:
     from _adapters.running import chosen_recipes, run_missing, tuning_runs
 
-    methods = [shortened(method, asked.steps) for method in asked.methods]
-    done, left, first = 0, 0, asked.untuned
-    if not (asked.judge or first):
+    done, left = 0, 0
+    if not (asked.judge or asked.untuned):
         trained = [method for method in methods if not method.derived]
         done, left = run_missing(tuning_runs(trained), settings, workers=asked.workers, tell=tell)
-    recipes = chosen_recipes(methods, settings, first=first)
-    if not (asked.judge or asked.tune):
+    return chosen_recipes(methods, settings, first=asked.untuned), done, left
+
+
+def _train(
+    asked: argparse.Namespace, methods: list[Method], recipes: dict[str, Recipe], settings: Any,
+    tell: Any,
+) -> tuple[int, int]:  # fmt: skip
+    from _adapters.budget import budget_cells, budget_runs
+    from _adapters.images import IMAGE_SETS
+    from _adapters.running import run_missing
+
+    if asked.study == "budget":
+        runs = budget_runs(budget_cells(asked.seeds), methods, recipes)
+    else:
         runs = runs_of(asked.cells, methods, recipes, frozenset(IMAGE_SETS))
-        more = run_missing(runs, settings, workers=asked.workers, tell=tell)
-        done, left = done + more[0], left + more[1]
-    return gather(asked.cells, methods, recipes, settings), done, left
+    return run_missing(runs, settings, workers=asked.workers, tell=tell)
 
 
 def shortened(method: Method, steps: int | None) -> Method:
@@ -167,27 +186,54 @@ def shortened(method: Method, steps: int | None) -> Method:
     return replace(method, recipe=replace(method.recipe, steps=steps))
 
 
-def _show(asked: argparse.Namespace, settings: Any, results: Any) -> None:
+def _show(
+    asked: argparse.Namespace, methods: list[Method], recipes: dict[str, Recipe], settings: Any
+) -> None:
+    from _adapters.budget import budget_parts
     from _adapters.report import print_results, write_report
     from _adapters.results import gather
-    from _adapters.running import chosen_recipes
     from _adapters.step_time import read_step_time
 
+    if asked.study == "budget":
+        print("\n\n".join(budget_parts(_budgets(asked, methods, recipes, settings))))
+        return
+    results = gather(asked.cells, methods, recipes, settings)
     timed = read_step_time(settings)
     print_results(results, timed)
     if not asked.report or asked.study != "main":
         return
-    swept = [shortened(method, asked.steps) for method in named(list(SWEPT))]
-    cells = [Cell(SWEEP[0], ratio, seed) for seed in range(asked.seeds) for ratio in SWEEP[1]]
-    chosen = chosen_recipes(swept, settings, first=asked.untuned)
-    sweep = gather(cells, swept, chosen, settings)
     words = {"model": asked.model.name, "when": asked.when, "step_time": timed}
-    command = "python benchmarks/adapters.py --report"
-    for path in write_report(asked.root, results, sweep, command=command, **words):
+    words |= {
+        "sweep": _study(asked, SWEPT, settings, _sweep), "command": COMMAND,
+        "budgets": _study(asked, BUDGETS, settings, _budgets),
+    }  # fmt: skip
+    for path in write_report(asked.root, results, **words):
         print(f"wrote {path}", file=sys.stderr)
 
 
-def _step_time(asked: argparse.Namespace, settings: Any, tell: Any) -> int:
+def _study(asked: argparse.Namespace, names: Sequence[str], settings: Any, read: Any) -> Any:
+    """Return what is on disk of another study, with its own methods."""
+    from _adapters.running import chosen_recipes
+
+    methods = [shortened(method, asked.steps) for method in named(list(names))]
+    recipes = chosen_recipes(methods, settings, first=asked.untuned)
+    return read(asked, methods, recipes, settings)
+
+
+def _sweep(asked: argparse.Namespace, methods: Any, recipes: Any, settings: Any) -> Any:
+    from _adapters.results import gather
+
+    cells = [Cell(SWEEP[0], ratio, seed) for seed in range(asked.seeds) for ratio in SWEEP[1]]
+    return gather(cells, methods, recipes, settings)
+
+
+def _budgets(asked: argparse.Namespace, methods: Any, recipes: Any, settings: Any) -> Any:
+    from _adapters.budget import budget_cells, gather_budgets
+
+    return gather_budgets(budget_cells(asked.seeds), methods, recipes, settings)
+
+
+def _step_time(settings: Any, tell: Any) -> int:
     from _adapters.step_time import measure_step_time
 
     for line in measure_step_time(settings, tell):

@@ -42,6 +42,10 @@ FULL = (
     ("hwu64", 50), ("stackoverflow20", 10), ("stackoverflow20", 50), ("biographies", 0),
     ("digits", 10), ("digits", 50), ("omniglot", 10),
 )  # fmt: skip
+BUDGET = ("banking77", (10, 50))
+BUDGETS = (BASE, "logit_adjusted", "ldam_drw", "equity", "start_only", "loss_only")
+LONGER = 3.6
+"""A long budget of steps over the usual one: 900 over 250."""
 SWEPT = (BASE, "logit_adjusted", "balanced_softmax", "ldam_drw", "equity", "start_only")
 
 

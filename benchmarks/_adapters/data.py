@@ -51,7 +51,7 @@ RULES = {
     "hwu64": Rule(title="HWU64"),
     "goemotions": Rule(title="GoEmotions"),
     "stackoverflow20": Rule(n_val=20, title="StackOverflow-20"),
-    "biographies": Rule(pooled=True, n_test=200, min_class=30, title="Biographies"),
+    "biographies": Rule(pooled=True, n_test=60, min_class=30, title="Biographies"),
 }
 
 

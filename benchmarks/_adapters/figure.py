@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from _adapters.cells import Cell
 from _adapters.methods import BASE, METHODS
 from _adapters.results import Results, mean_and_spread
@@ -13,7 +15,9 @@ from isonomy._atomic import atomic_path
 
 __all__ = ["draw_sweep", "draw_tails"]
 
-COLOURS = {"none": "#999999", "rival": "#4477aa", "ours": "#cc3311", "ablation": "#ee9977"}
+COLOURS = {"none": "#777777", "rival": "#4477aa", "ablation": "#dd7755", "ours": "#bb1100"}
+ACROSS = 4
+"""Panels in a row."""
 LINES = ("#4477aa", "#228833", "#66ccee", "#aa3377", "#cc3311", "#ee9977", "#bbbbbb")
 
 
@@ -22,26 +26,29 @@ def draw_tails(results: Results, path: Path) -> Path:
     parts = list(dict.fromkeys((cell.data, cell.ratio) for cell in results.cells))
     figure, axes = _panels(len(parts))
     shown = [name for name in results.methods if METHODS[name].recipe.trains != "none"]
-    for axis, (data, ratio) in zip(axes, parts, strict=False):
+    number = {name: i for i, name in enumerate(shown, start=1)}
+    for axis, (data, ratio) in zip(axes, parts, strict=True):
         cells = results.part(data, ratio)
-        for i, name in enumerate(shown, start=1):
+        # ours last, so that they lie on top
+        for name in sorted(shown, key=lambda n: list(COLOURS).index(METHODS[n].family)):
             head, tail = (
-                mean_and_spread(results.values(name, metric, cells))[0]
+                100 * mean_and_spread(results.values(name, metric, cells))[0]
                 for metric in ("head", "tail")
             )
-            colour = COLOURS[METHODS[name].family]
-            axis.plot([100 * head], [100 * tail], "o", color=colour, markersize=5)
-            side = ((3, 3), (-9, 3), (3, -9), (-9, -9))[i % 4]
-            axis.annotate(
-                str(i), (100 * head, 100 * tail), fontsize=7, xytext=side,
-                textcoords="offset points",
-            )  # fmt: skip
+            if head == head:
+                colour = COLOURS[METHODS[name].family]
+                axis.plot([head], [tail], "o", color=colour, markersize=9, alpha=0.9)
+                axis.text(head, tail, str(number[name]), fontsize=5.5, color="white",
+                          ha="center", va="center_baseline")  # fmt: skip
         _base_lines(axis, results, cells)
         axis.set_title(f"{data}, {ratio:g}:1" if ratio else f"{data}, as it is", fontsize=9)
         axis.set_xlabel("head accuracy, %", fontsize=8)
-    axes[0].set_ylabel("tail accuracy, %", fontsize=8)
-    key = "\n".join(f"{i} {METHODS[name].label}" for i, name in enumerate(shown, start=1))
-    axes[-1].text(1.05, 1.0, key, transform=axes[-1].transAxes, va="top", fontsize=7)
+        axis.set_ylabel("tail accuracy, %", fontsize=8)
+    last = axes[min(len(axes), ACROSS) - 1]
+    for i, name in enumerate(shown):
+        words, colour = f"{number[name]} {METHODS[name].label}", COLOURS[METHODS[name].family]
+        place = {"va": "top", "transform": last.transAxes}
+        last.text(1.05, 1.0 - 0.05 * i, words, fontsize=7, color=colour, **place)
     return _save(figure, path)
 
 
@@ -68,7 +75,7 @@ def draw_sweep(results: Results, path: Path) -> Path:
                 mean = mean_and_spread(results.values(name, metric, cells))[0]
                 if mean == mean:
                     points.append((ratio, 100 * mean))
-            axis.plot(*zip(*points, strict=True), "o-", color=colour, markersize=3, lw=1.2,
+            axis.plot(*np.reshape(points, (-1, 2)).T, "o-", color=colour, markersize=3, lw=1.2,
                       label=METHODS[name].label)  # fmt: skip
         axis.set_xscale("log")
         axis.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
@@ -84,9 +91,13 @@ def _panels(n: int) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * n, 3.2), dpi=120)
+    across, down = min(n, ACROSS), -(-n // ACROSS)
+    figure = Figure(figsize=(3.2 * across, 3.2 * down), dpi=120)
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, n, squeeze=False)[0]
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes[n:]:
+        axis.set_visible(False)
+    return figure, axes[:n]
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -99,6 +99,8 @@ STARTED = (
 )
 EQUITY_LOSS = {"tau": 0.75, "weight": 0.02}
 LIFT = {"tau": 0.75, "weight": 0.1, "lift_only": True}
+START_ROWS = {"n_per_class": 8, "head_n_per_class": 16, "max_rows": 1300}
+"""Few rows a class for the directions, more for the head: together under 20 steps' time."""
 BALANCE_LOSS = {"beta": 0.1, "gamma": 0.1}
 
 
@@ -166,20 +168,28 @@ _ALL = (
     Method(
         "equity", "equity (start and loss)", "ours",
         Recipe(
-            "equity", EQUITY_LOSS, "tail_structure", head="class_means", lr=6e-3, head_lr=6e-3
+            "equity", EQUITY_LOSS, "tail_structure", START_ROWS, head="class_means", lr=6e-3,
+            head_lr=6e-3,
         ),
-        ({"loss": EQUITY_LOSS}, {"loss": LIFT}, {"loss": {**LIFT, "tau": 0.5}}),
+        ({"loss": EQUITY_LOSS}, {"loss": LIFT}, {"loss": {**LIFT, "tau": 1.0}}),
     ),
     Method(
         "loss_only", "equity: loss only", "ablation", Recipe("equity", EQUITY_LOSS), RATES,
     ),
     Method(
         "start_only", "equity: start only", "ablation",
-        Recipe(start="tail_structure", head="class_means"), STARTED,
+        Recipe(start="tail_structure", start_settings=START_ROWS, head="class_means"), STARTED,
+    ),
+    Method(
+        "started_margin", "our start, logit-adjusted loss", "ablation",
+        Recipe(
+            "logit_adjusted", {"tau": 0.75}, "tail_structure", START_ROWS, head="class_means",
+            lr=6e-3, head_lr=6e-3,
+        ),
     ),
     Method(
         "directions_only", "equity: start without the head", "ablation",
-        Recipe(start="tail_structure"), RATES,
+        Recipe(start="tail_structure", start_settings=START_ROWS), RATES,
     ),
     Method(
         "head_only", "equity: head of the start only", "ablation", Recipe(head="class_means"),

@@ -6,12 +6,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from _adapters.cells import TUNED_ON
+from _adapters.budget import Budgets, budget_parts
 from _adapters.data import RULES
 from _adapters.figure import draw_sweep, draw_tails
 from _adapters.goals import goal_lines
 from _adapters.methods import BASE, METHODS, OURS, STEPS
 from _adapters.results import Results
+from _adapters.store import library_state
 from _adapters.tables import (
     cost_table,
     difference_table,
@@ -19,9 +20,10 @@ from _adapters.tables import (
     rival_table,
     tuning_table,
 )
+from _adapters.zero_shot import ROWS
 from isonomy._atomic import write_text_atomic
 
-__all__ = ["BEGIN", "END", "print_results", "replace_section", "write_report"]
+__all__ = ["BEGIN", "END", "print_results", "replace_section", "states_line", "write_report"]
 
 BEGIN = "<!-- adapters: written by benchmarks/adapters.py; do not edit between the marks -->"
 END = "<!-- adapters: end -->"
@@ -41,14 +43,36 @@ Fine-grained text classification with an injected long tail, by a small Llama-la
   the rarest third; mean recall of their classes. **Head - tail** is their difference.
 - **Budget**: every method takes {steps} steps of 32 rows with the same optimiser and schedule, and
   the same batches for the same seed unless it resamples.
+- **Goals** are judged in the cells of Banking77 and TREC at 10:1 and 50:1, part by part in all.
 - **Settings**: up to three of each method are tried on {tuned}, and the one with the best macro-F1
   on balanced validation rows is kept for all cells. Our methods and their rivals alike.
 - **±** is the standard deviation over seeds (tables of one data set) or cells (differences).
+- **macro-F1**: mean over classes of F1. **COBias**: mean difference in recall over pairs of
+  classes. **RSD**: standard deviation of the recalls over accuracy. **BiasScore**: half the sum of
+  the distances of the mean predicted distribution, classes weighing alike, from the uniform one.
+  All but accuracy, macro-F1, head, medium and tail are better the smaller they are.
+- **trainable %** is of all parameters, the classification head among them; **s a step** and
+  **start, s** are CPU-seconds of one core on a CPU; the start of one-layer methods holds the choice
+  of the layer.
 - **Perplexity** is that of the adapted body under the base model's own tied language head, on
-  held-out texts of other data sets.
-- **Propensity** and **discriminability** as in `layer_profile`, from the final logits.
+  held-out texts of other data sets. **Propensity** (standard deviation over classes of the mean
+  logit where the class is not the answer; smaller is better) and **discriminability** (mean logit
+  of a class where it is the answer less where it is not, its mean, standard deviation and minimum
+  over classes) are as in `layer_profile`, from the final logits.
+- **No training, label words**: the base model's own answer. Each row is run with every label, so
+  only the first test rows of every class are scored, {zero_shot} in all at most.
+- **Images** (`--full`): the image tower of a CLIP that is trained here from its configuration on
+  half of Omniglot's alphabets, with a classification head. Class-name prompts are no head here:
+  its text tower knows the names of these alphabets' characters alone, and a held-out character or a
+  digit has no name that it could have learnt.
 - Not run: domain-context calibration, CorDA, neuron pruning (CRISPR).
 """
+
+CAPTIONS = {
+    "adapters-measured": "Means over seeds. Grey lines: plain LoRA; what is above and to the right "
+    "of them serves tail and head better. Blue: rivals; red: ours; light red: parts of ours.",
+    "adapters-ratios": "Banking77, thinned to different ratios.",
+}
 
 
 def section_title(data: str, ratio: float) -> str:
@@ -79,12 +103,12 @@ def print_results(results: Results, step_time: dict[str, Any] | None) -> None:
     """Print all tables."""
     parts = [*body(results, step_time), "### Costs", cost_table(results)]
     parts += ["### Settings", tuning_table(results)]
-    print("\n\n".join(parts))
+    print("\n\n".join([*parts, states_line(results)]))
 
 
 def write_report(
-    root: Path, results: Results, sweep: Results | None, *, model: str, command: str, when: str,
-    step_time: dict[str, Any] | None,
+    root: Path, results: Results, *, sweep: Results | None = None, budgets: Budgets | None = None,
+    model: str, command: str, when: str, step_time: dict[str, Any] | None,
 ) -> list[Path]:  # fmt: skip
     """Write the page, its figures and the section; return the files written."""
     docs = root / "docs"
@@ -93,11 +117,15 @@ def write_report(
         images.append(draw_sweep(sweep, docs / "images" / "adapters-ratios.png"))
     intro = HEAD.format(
         model=model, command=command, when=f" ({when}, {machine()})" if when else "",
-        min_class=RULES["trec"].min_class, steps=STEPS, tuned=TUNED_ON.name,
+        min_class=RULES["trec"].min_class, steps=STEPS, tuned="Banking77 at 10:1, seed 0",
+        zero_shot=ROWS,
     )  # fmt: skip
+    intro += states_line(results)
     shared = body(results, step_time)
-    page = [intro, *(f"![{path.stem}](images/{path.name})" for path in images), *shared]
-    page += ["### Costs", cost_table(results), "### Settings tried", tuning_table(results)]
+    shown = [f"![{path.stem}](images/{path.name})\n\n{CAPTIONS[path.stem]}" for path in images]
+    page = [intro, *shown, *shared]
+    page += [*budget_parts(budgets), "### Costs", cost_table(results)]
+    page += ["### Settings tried", tuning_table(results)]
     if sweep is not None and len(images) > 1:
         page += ["### Ratios", *_sweep_parts(sweep)]
     written = [write_text_atomic(docs / "adapters-measured.md", "\n\n".join(page) + "\n")]
@@ -106,12 +134,30 @@ def write_report(
         f"{when}; {machine()}. How it came about and all tables: [docs/adapters-measured.md]"
         "(../docs/adapters-measured.md).",
         *(f"![{path.stem}](../docs/images/{path.name})" for path in images),
-        *shared, "### Costs", cost_table(results),
+        states_line(results).removeprefix("- "), *shared, *budget_parts(budgets), "### Costs",
+        cost_table(results),
     ]  # fmt: skip
     target = root / "benchmarks" / "RESULTS.md"
     text = target.read_text(encoding="utf-8") if target.exists() else "# Results\n"
     written.append(write_text_atomic(target, replace_section(text, "\n\n".join(section))))
     return [*images, *written]
+
+
+def states_line(results: Results) -> str:
+    """Say how many records the library as it is made; what is older was not trained again."""
+    states, now = results.states(), library_state()
+    others = [state for state in states if state not in {now, None}]
+    if set(states) <= {now}:
+        return "- **Library**: all runs were made by one state of the library.\n"
+    known = sum(states[state] for state in others)
+    parts = [
+        f"{states.get(now, 0)} of {sum(states.values())} runs were made by the library as it is"
+    ]
+    if others:
+        parts.append(f"{known} by {len(others)} other state{'s' * (len(others) > 1)} of it")
+    if None in states:
+        parts.append(f"{states[None]} do not say by which")
+    return f"- **Library**: {', '.join(parts)}. What is older was not trained again.\n"
 
 
 def _sweep_parts(sweep: Results) -> list[str]:

@@ -37,6 +37,15 @@ class Results:
         """Return the methods that have a result, in the order of the tables."""
         return [name for name in METHODS if self.found.get(name)]
 
+    def states(self) -> dict[str | None, int]:
+        """Return how many records come from each state of the library; None is not known."""
+        found: dict[str | None, int] = {}
+        for name, own in self.found.items():
+            if not METHODS[name].derived:  # the record of plain LoRA, counted there
+                for value in own.values():
+                    found[value.get("library")] = found.get(value.get("library"), 0) + 1
+        return found
+
     def part(self, data: str, ratio: float) -> list[Cell]:
         """Return the cells of one data set and ratio."""
         return [cell for cell in self.cells if (cell.data, cell.ratio) == (data, ratio)]
@@ -98,12 +107,14 @@ def _trained(
     costs = {name: record.get(name) for name in _COSTS}
     if not method.once:
         return {**record["test"], **costs, "diverged": record.get("diverged")}
+    # it saw no training rows: what is head and tail is that of the cell
     rows, run = cell_rows(cell, settings.folder), read_logits(place)
-    return {**judge(run.test, run.y_test, rows.counts, rows.test.group), **costs}
+    return {**judge(run.test, run.y_test, rows.counts), **costs}
 
 
 _COSTS = (
     "step_seconds", "start_seconds", "share", "trainable", "total", "perplexity", "layer", "n_test",
+    "library",
 )  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def train_one(run: Run, settings: Settings) -> str:
         if isinstance(error, FloatingPointError):
             return _write_diverged(place, run, settings, said, name)
         return f"{name}: FAILED, {type(error).__name__}: {said}"
-    rows = cell_rows(run.cell, settings.folder)
+    rows = _judged_rows(run, settings)
     found["validation"] = judge(logits["val"], rows.val.y, rows.counts)
     found["test"] = judge(logits["test"], rows.test.y, rows.counts, rows.test.group)
     found["seconds"] = round(time.perf_counter() - start, 2)
@@ -171,6 +171,14 @@ def train_one(run: Run, settings: Settings) -> str:
     told = found["test"]
     shown = f"macro-F1 {told['macro_f1']:.3f}, head {told['head']:.3f}, tail {told['tail']:.3f}"
     return f"{name}: {shown}, {found['seconds']:.0f} s"
+
+
+def _judged_rows(run: Run, settings: Settings) -> CellRows:
+    if run.method != "zero_shot":
+        return cell_rows(run.cell, settings.folder)
+    from _adapters.zero_shot import few_rows
+
+    return few_rows(run.cell, settings.folder)
 
 
 def _write_diverged(place: Place, run: Run, settings: Settings, said: str, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,32 @@ from _adapters.data import CellRows
 from _adapters.derived import Logits
 from isonomy._atomic import atomic_path
 
-__all__ = ["Place", "read_logits", "read_run", "write_run"]
+__all__ = ["Place", "library_state", "read_logits", "read_run", "write_run"]
 
 CODE = 1
 """Raise it when the meaning of a record changes: all runs are then done again."""
+
+
+LOOP = ("data", "images", "clip", "model", "training", "running", "zero_shot", "perplexity")
+"""Files of this folder, beside the library's, on which a run depends."""
+
+
+@lru_cache(maxsize=1)
+def library_state() -> str:
+    """Return a digest of the code that trains: the library's adapters and the loop's files.
+
+    It is kept in the record, not in its key: a comment that changed makes no run anew, but the
+    report says how many records come from another state.
+    """
+    from isonomy import adapters
+
+    library = Path(adapters.__file__).parent
+    files = {path.relative_to(library).as_posix(): path for path in library.rglob("*.py")}
+    files |= {f"loop/{name}.py": Path(__file__).with_name(f"{name}.py") for name in LOOP}
+    state = hashlib.blake2b(digest_size=8)
+    for name, path in sorted(files.items()):
+        state.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return state.hexdigest()
 
 
 class Place:
@@ -57,7 +81,7 @@ def write_run(place: Place, found: dict[str, Any], logits: dict[str, Any], rows:
     }
     with atomic_path(place.logits) as temporary:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary)
-    write_record(place.record, place.key, found)
+    write_record(place.record, place.key, {**found, "library": library_state()})
 
 
 def read_logits(place: Place) -> Logits:

@@ -241,7 +241,7 @@ def test_what_is_not_ours_is_never_replaced(models: Path, tmp_path: Path) -> Non
         ({"image": "bio"}, "got both"),
         ({"speed": 1}, "`speed` passed to `finetune` must be one of strategy"),
         ({"text": "byo"}, "no column 'byo'"),
-        ({"head": "clip"}, "'label_words' or 'classification' for texts"),
+        ({"head": "clip"}, "'classification' or 'label_words' for texts"),
         ({"strategy": "intermediate", "layer": 9}, "9"),
     ],
 )

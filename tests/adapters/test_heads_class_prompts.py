@@ -59,7 +59,9 @@ def test_one_template_equals_the_models_own_logits() -> None:
     head = ClassNamePrompts(model, processor, CLASSES, template="{label}")
     text = processor.tokenizer(CLASSES, padding=True, return_tensors="pt")
     wanted = model(**text, pixel_values=pictures()).logits_per_image
-    assert torch.allclose(head(pictures()).logits, wanted, atol=BOUND * float(wanted.abs().max().detach()))
+    assert torch.allclose(
+        head(pictures()).logits, wanted, atol=BOUND * float(wanted.abs().max().detach())
+    )
 
 
 def test_order_of_classes_is_the_order_of_columns() -> None:

@@ -9,7 +9,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from isonomy.adapters._head._label_scores import label_scores
+from isonomy.adapters._head._label_scores import _READS_BRANCHES, label_scores
 from isonomy.adapters._head._label_tree import LabelTree
 from isonomy.adapters.heads import LabelWords, lora_model
 from isonomy.errors import InvalidInputError, PaddingTokenWarning
@@ -35,13 +35,30 @@ def words(model: Any, reader: Any = None, classes: list[str] = CLASSES, **option
 
 def of_family(name: str) -> Any:
     """A decoder of a family with the vocabulary of the tests' tokenizer."""
-    if name in ("llama", "gpt2"):
+    if name in ("llama", "gpt2", "mistral"):
         return tiny(name)[0]
     if name == "mistral_window":
         return tiny("mistral", sliding_window=4)[0]
+    if name == "falcon_alibi":  # positions as biases, which a tree has none of
+        torch.manual_seed(0)
+        config = transformers.FalconConfig(
+            vocab_size=len(tokenizer("llama")), hidden_size=16, num_hidden_layers=2,
+            num_attention_heads=4, alibi=True, bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        return transformers.FalconForCausalLM(config).eval()
     model = tiny_family(name)
     model.resize_token_embeddings(len(tokenizer("llama")), mean_resizing=False)
     return model
+
+
+@pytest.fixture(params=["branches", "rows"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of reading labels, for models that can be read by either."""
+    if request.param == "rows":
+        monkeypatch.setattr(
+            "isonomy.adapters._head._label_scores._READS_BRANCHES", frozenset[str]()
+        )
+    return str(request.param)
 
 
 def shifted(logits: torch.Tensor) -> torch.Tensor:
@@ -55,10 +72,12 @@ def shifted(logits: torch.Tensor) -> torch.Tensor:
     [
         "llama",
         "gpt2",
+        "mistral",
         "mistral_window",
         "gpt_neox",
         "opt",
         "falcon",
+        "falcon_alibi",
         "bloom",
         "phi",
         "qwen3",
@@ -126,7 +145,37 @@ def test_probabilities_of_all_words_of_a_closed_language_sum_to_one() -> None:
     assert torch.allclose(scores.reshape(3, 2, n).logsumexp(-1), firsts, atol=1e-4)
 
 
-def test_single_token_labels_need_no_second_pass() -> None:
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [(family, "sdpa") for family in sorted(_READS_BRANCHES - {"falcon"})]
+    + [(family, "eager") for family in ("gpt2", "llama", "opt")],
+)
+def test_families_read_as_branches_equal_the_same_read_as_rows(
+    family: str, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "head_dim": 4,
+             "num_attention_heads": 4, "num_key_value_heads": 4, "word_embed_proj_dim": 16,
+             "vocab_size": len(tokenizer("llama")), "ffn_dim": 24}  # fmt: skip
+    torch.manual_seed(0)
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = transformers.AutoConfig.for_model(family, **sizes, **ids)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    head = words(model.eval())
+    batch = head.encode(TEXTS)
+    n_calls: list[int] = []
+    model.register_forward_hook(lambda *_: n_calls.append(1))
+    with torch.no_grad():
+        found = head(**batch).logits
+        assert len(n_calls) == 1
+        monkeypatch.setattr(
+            "isonomy.adapters._head._label_scores._READS_BRANCHES", frozenset[str]()
+        )
+        wanted = head(**batch).logits
+    assert len(n_calls) > 1
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_single_token_labels_need_no_second_pass(way: str) -> None:
     model, reader = tiny("llama")
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
@@ -136,29 +185,40 @@ def test_single_token_labels_need_no_second_pass() -> None:
     assert len(calls) == 1
     several = words(model, reader)
     several(**several.encode(TEXTS))
-    assert len(calls) == 3
+    assert len(calls) - 1 == (1 if way == "branches" else 2)
 
 
-def test_prompt_is_read_once_and_common_beginnings_of_labels_once() -> None:
+def test_prompt_is_read_once_and_common_beginnings_of_labels_once(way: str) -> None:
     model, reader = tiny("llama")
     seen: list[tuple[int, ...]] = []
     model.model.embed_tokens.register_forward_hook(lambda _m, args, _o: seen.append(args[0].shape))
     head = words(model, reader, CLASSES)
     batch = head.encode(TEXTS)
     head(**batch)
+    n, n_tokens = batch["input_ids"].shape
     distinct = {t[:i] for t in head.label_tokens.scored for i in range(1, len(t))}
     rows = [t for t in distinct if not any(o != t and o[: len(t)] == t for o in distinct)]
-    assert seen[0] == tuple(batch["input_ids"].shape)
-    assert seen[1][0] == len(TEXTS) * len(rows)
     assert len(rows) < len(CLASSES)  # "nurse" is read with "nurse in a hospital"
+    if way == "branches":
+        assert seen == [(n, n_tokens + len(distinct))]
+    else:
+        assert seen == [(n, n_tokens), (n * len(rows), max(map(len, distinct)))]
 
 
+@pytest.mark.usefixtures("way")
 def test_chunks_of_labels_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = words(*tiny("llama"))
+    model, reader = tiny("llama")
+    head = words(model, reader)
     batch = head.encode(TEXTS)
+    calls: list[int] = []
+    model.register_forward_hook(lambda *_: calls.append(1))
     whole = head(**batch).logits
-    monkeypatch.setattr("isonomy.adapters._head._label_scores._MOST_SLOTS", 1)
-    assert torch.allclose(head(**batch).logits, whole, atol=1e-6)
+    n_calls = len(calls)
+    for name in ("_MOST_SLOTS", "_MOST_LOGITS", "_FEWEST_NODES"):
+        monkeypatch.setattr(f"isonomy.adapters._head._label_scores.{name}", 1)
+    found = head(**batch).logits
+    assert len(calls) > 2 * n_calls
+    assert torch.allclose(found, whole, atol=1e-6)
 
 
 def test_rows_do_not_depend_on_their_neighbours_in_the_batch() -> None:
@@ -174,8 +234,9 @@ def gradients(head: Any, batch: Any) -> dict[str, torch.Tensor]:
     return {n: p.grad.clone() for n, p in head.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_gradients_through_the_shared_cache_equal_those_of_whole_sequences(kind: str) -> None:
+def test_gradients_are_the_same_with_gradient_checkpointing(kind: str) -> None:
     model, reader = tiny(kind)
     adapted = lora_model(model, r=2, random_state=0)
     for name, parameter in adapted.named_parameters():
@@ -196,6 +257,7 @@ def test_gradients_through_the_shared_cache_equal_those_of_whole_sequences(kind:
         assert torch.allclose(gradient, whole[name], atol=1e-4 * float(gradient.abs().max())), name
 
 
+@pytest.mark.usefixtures("way")
 def test_gradient_is_that_of_the_literal_loss() -> None:
     model, reader = tiny("llama")
     head = words(model, reader, end=False, classes=PLAIN).train()

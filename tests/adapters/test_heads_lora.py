@@ -226,6 +226,14 @@ def test_check_head_says_what_to_add() -> None:
         check_head(bare)
 
 
+def test_check_head_refuses_a_head_that_is_saved_but_frozen() -> None:
+    adapted = lora_model(tiny("bert", task="classification")[0])
+    check_head(adapted)
+    adapted.requires_grad_(False)
+    with pytest.raises(InvalidInputError, match="would be frozen. Load .* `is_trainable=True`"):
+        check_head(adapted)
+
+
 def test_check_head_finds_the_part_that_peft_forgets() -> None:
     """PEFT adds "classifier" and "score" for SEQ_CLS; DeBERTa's new pooler is neither."""
     config = peft.LoraConfig(target_modules=["query_proj"], task_type="SEQ_CLS")

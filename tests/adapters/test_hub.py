@@ -91,7 +91,8 @@ def test_a_data_set_can_be_thinned_described_and_checked(tmp_path):
     assert data.check(n_jobs=2) is data
     carved = load_image_set(tmp_path / "set", validation_share=0.2)
     assert (carved.split == "validation").sum() == 6
-    assert describe_classes(index.classes).text[0] == "a photo of an apple pie."
+    told = describe_classes(index, descriptions={"apple_pie": "Baked.", "ramen": "Soup."})
+    assert (told.text, told.classes) == (["Baked.", "Soup."], ["apple pie", "ramen"])
 
 
 def test_nothing_is_decoded_before_it_is_asked_for(tmp_path):
@@ -129,6 +130,29 @@ def test_columns_may_be_named_and_other_splits_stay_out_unless_asked_for(tmp_pat
     assert sorted(set(index.split)) == ["train", "validation"]
     assert len(load_image_set(tmp_path / "set", split="noisy")) == 4
     assert len(load_image_set(tmp_path / "set", split="dev")) == 4
+
+
+def test_a_test_split_without_labels_is_no_hindrance_to_training(tmp_path):
+    parts = datasets.DatasetDict(train=rows(4), test=rows(2, [-1, -1]))
+    parts.save_to_disk(tmp_path / "set")
+    assert load_image_set(tmp_path / "set", split="train").labels.tolist() == [0, 1, 0, 1]
+    for split in (None, "test"):
+        with pytest.raises(InvalidInputError, match="got -1. Drop the rows .* pass `split` if"):
+            load_image_set(tmp_path / "set", split=split)
+
+
+@pytest.mark.parametrize(
+    "layout", ["data/{}/0.parquet", "default/{}/0000.parquet", "{}/part-0.parquet"]
+)
+def test_a_folder_of_parquet_files_may_name_the_split(tmp_path, layout):
+    for split, n in {"train": 4, "test": 2}.items():
+        file = tmp_path / layout.format(split)
+        file.parent.mkdir(parents=True)
+        rows(n).to_parquet(file)
+    index = load_image_set(tmp_path)
+    assert dict(zip(*np.unique(index.split, return_counts=True), strict=True)) == {
+        "train": 4, "test": 2,
+    }  # fmt: skip
 
 
 def test_official_folders_go_by_their_names(tmp_path):

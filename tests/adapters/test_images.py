@@ -242,6 +242,38 @@ def test_digits_in_memory(shared_data):
     assert few.class_counts["1"] == 1135
 
 
+HELD = {
+    "image": [np.full((4, 5), 40 * i, np.uint8) for i in range(3)],
+    "label": [0, 1, 0],
+    "split": ["test", "train", "train"],
+    "classes": ["a", "b"],
+}
+
+
+def test_a_list_of_pictures_in_memory_has_splits_and_may_be_thinned():
+    data = ImageData(HELD, lambda image: np.asarray(image)[0, 0, 0], split="train")
+    assert [row["pixel_values"] for row in data] == [40, 80]
+    thin = long_tail(HELD, 1, random_state=0)
+    assert len(ImageData(thin, as_array)) == 3
+    sizes = {**HELD, "image": [np.zeros((i, 5), np.uint8) for i in (4, 4, 9)]}
+    assert ImageData(sizes, as_array)[2]["pixel_values"].shape == (3, 9, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": [0, 5, 0]}, r"codes from 0 to 1 as its 'label', .* got \[0, 5, 0\]"),
+        ({"label": ["a", "b", "a"]}, "codes from 0 to 1 as its 'label'"),
+        ({"label": [0, 1]}, r"`label` passed to `ImageData` must have as many rows as `image`"),
+        ({"split": ["train"]}, "`split` passed to `ImageData` must have as many rows"),
+    ],
+    ids=["outside", "names", "labels", "splits"],
+)
+def test_pictures_in_memory_that_do_not_fit_their_labels(change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        ImageData({**HELD, **change}, as_array)
+
+
 def test_rows_count_from_the_end_and_end_where_they_end(tmp_path):
     data = ImageData(birds(tmp_path), as_array)
     assert data[-1]["labels"] == 2

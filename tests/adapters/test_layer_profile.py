@@ -308,6 +308,13 @@ def test_the_names_of_the_head_say_which_output_is_which_class() -> None:
     assert not np.allclose(turned.label_mean, plain.label_mean)
 
 
+def test_names_that_are_half_those_of_the_head_are_refused_not_read_by_their_order() -> None:
+    model, reader = tiny("bert", task="classification")
+    model.config.id2label = {0: "professor", 1: "nurse", 2: "engineers"}
+    with pytest.raises(InvalidInputError, match="which has no 'engineer' but 'engineers'"):
+        measured("bert", "classification", model, reader, rows("bert"))
+
+
 def test_codes_of_a_data_set_follow_its_names() -> None:
     datasets = pytest.importorskip("datasets")
     model, reader = tiny("llama", task="classification")

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from isonomy.adapters import perplexity
 from isonomy.adapters.heads import LabelWords, lora_model
-from isonomy.adapters.perplexity import perplexity
 from isonomy.errors import InvalidInputError
 from reference.perplexity import literal_perplexity
 from tiny_models import tiny

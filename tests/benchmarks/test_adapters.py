@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from _adapters import methods, running
+from _adapters import budget, methods, report, running, zero_shot
 from _adapters.cells import Cell, Run, runs_of
+from _adapters.clip import ensure_clip
 from _adapters.data import deal, held_out_texts, load_rows, read_cell
 from _adapters.methods import METHODS, Recipe
 from _adapters.report import BEGIN
+from _adapters.results import gather
 from _adapters.running import Settings
 from _pretrain.model import SIZES, new_model, train_tokenizer
+from _real_data.store import write_record
 
 import adapters
 
@@ -46,8 +49,11 @@ def forgetful():
 
 
 @pytest.fixture
-def call(made, tmp_path, capsys):
+def call(made, tmp_path, capsys, monkeypatch):
     """Run the command on the small data; returns (stdout, stderr)."""
+    # what the small data has rows for
+    monkeypatch.setattr(adapters, "SWEEP", ("banking77", (5, 10)))
+    monkeypatch.setattr(budget, "BUDGET", ("banking77", (5, 10)))
 
     def run(*arguments):
         shared = ["--folder", str(made), "--model", str(made / "model"), "--steps", "3"]
@@ -130,7 +136,6 @@ def test_unknown_methods_are_named(call, name, capsys):
 
 
 def test_the_report_is_written_twice_with_the_same_bytes(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapters, "SWEEP", ("banking77", (5, 10)))
     root = tmp_path / "root"
     (root / "benchmarks").mkdir(parents=True)
     (root / "benchmarks" / "RESULTS.md").write_text("# Results\n\n## Speed\n\nQuick.\n")
@@ -155,10 +160,9 @@ def test_the_report_is_written_twice_with_the_same_bytes(call, tmp_path, monkeyp
     assert all(len(content) < 150_000 for content in files.values())
 
 
-OURS = ["eva", "single_layer", "layer_norms", "full", "oversampling", "undersampling", "group_dro",
-        "class_balanced", "balanced_softmax", "ldam_drw", "pissa"]  # fmt: skip
-STARTS = ["equity", "start_only", "head_only", "directions_only", "gradient_start", "class_means",
-          "loss_only", "intermediate"]  # fmt: skip
+# each way of starting, of training and of choosing; losses and sampling have their own tests
+WAYS = ["eva", "pissa", "single_layer", "layer_norms", "full", "undersampling", "equity",
+        "head_only", "gradient_start", "class_means", "intermediate"]  # fmt: skip
 
 
 @pytest.fixture
@@ -166,7 +170,7 @@ def settings(made, tmp_path):
     return Settings(str(made), str(made / "model"), tmp_path / "work")
 
 
-@pytest.mark.parametrize("name", OURS + STARTS)
+@pytest.mark.parametrize("name", WAYS)
 def test_every_method_trains_and_leaves_a_whole_record(name, settings):
     recipe = METHODS[name].recipes()[0]
     changes = {"steps": min(recipe.steps, 2), "batch_size": 8}
@@ -183,12 +187,79 @@ def test_every_method_trains_and_leaves_a_whole_record(name, settings):
     assert running.train_one(run, settings).endswith("there already")
 
 
-def test_zero_shot_trains_nothing_and_runs_once_a_data_set(settings):
+def idx(values):
+    values = np.asarray(values, dtype=np.uint8)
+    shape = b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + shape + values.tobytes()
+
+
+def test_digits_are_told_by_the_tower_of_a_clip_that_is_trained_here(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    (tmp_path / "mnist").mkdir()
+    y = np.repeat([0, 1, 2], 40)
+    pictures = rng.integers(0, 90, (120, 28, 28)) + 80 * y[:, None, None]
+    for name, values in {"images-idx3": pictures, "labels-idx1": y}.items():
+        (tmp_path / "mnist" / f"t10k-{name}-ubyte").write_bytes(idx(values))
+    for letter in ("character01", "character02"):
+        folder = tmp_path / "omniglot" / "images_background" / "Greek" / letter
+        folder.mkdir(parents=True)
+        for i in range(4):
+            image.new("L", (105, 105), 255 * (i % 2)).save(folder / f"{i}.png")
+    settings = Settings(str(tmp_path), "none", tmp_path / "work")
+    ensure_clip(settings.work, str(tmp_path), lambda *told: None, steps=2)
+    equity = METHODS["equity"].recipes()[0]
+    for name, recipe in {"lora": Recipe(), "equity": equity}.items():
+        run = Run(Cell("digits", 4, 0), name, replace(recipe, steps=2, batch_size=8))
+        assert "macro-F1" in running.train_one(run, settings)
+        record = running.read_run(running.place_of(run, settings))
+        assert record["perplexity"] is None
+        assert record["classes"] == ["digit 0", "digit 1", "digit 2"]
+        assert max(record["counts"]) == 4 * min(record["counts"])
+
+
+def test_zero_shot_trains_nothing_and_runs_once_a_data_set(settings, monkeypatch):
+    monkeypatch.setattr(zero_shot, "ROWS", 3 * len(WORDS))
     cells = [Cell("banking77", ratio, seed) for ratio in (5, 10) for seed in (0, 1)]
     method = METHODS["zero_shot"]
     (run,) = runs_of(cells, [method], {"zero_shot": method.recipe}, frozenset())
     assert run.cell == Cell("banking77", 0, 0)
     assert "macro-F1" in running.train_one(run, settings)
+    found = gather(cells, [method], {"zero_shot": method.recipe}, settings)
+    scored = zero_shot.few_rows(run.cell, settings.folder).test
+    assert np.bincount(scored.y).tolist() == [3] * len(WORDS)
+    assert {value["n_test"] for value in found.found["zero_shot"].values()} == {len(scored.y)}
+    assert len(found.found["zero_shot"]) == len(cells)
+
+
+def test_records_tell_the_state_of_the_library_that_made_them(call, tmp_path, monkeypatch):
+    asked = ("--only", "lora,focal", "--seeds", "1", "--ratios", "10", "--untuned")
+    assert "all runs were made by one state of the library" in call(*asked)[0]
+    record = sorted((tmp_path / "work" / "runs").rglob("*.json"))[0]
+    stored = json.loads(record.read_text())
+    del stored["value"]["library"]
+    write_record(record, stored["key"], stored["value"])
+    out, told = call(*asked)
+    assert trained(told) == (0, 0)  # told, not trained again
+    assert "1 of 2 runs were made by the library as it is, 1 do not say by which" in out
+    monkeypatch.setattr(report, "library_state", lambda: "later")
+    assert "0 of 2 runs were made by the library as it is, 1 by 1 other state" in call(*asked)[0]
+
+
+def test_a_long_budget_is_compared_with_the_short_one(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "LONGER", 2)
+    asked = ("--untuned", "--only", "lora,equity", "--root", str(tmp_path / "root"))
+    out, told = call("--study", "budget", *asked)
+    assert trained(told) == (2 * 2 * 2, 0)  # methods, ratios, budgets
+    for words in ("at 3 and at 6 steps", "equity (start and loss): macro-F1", "banking77 at 10:1"):
+        assert words in out
+    assert "| equity (start and loss) | 6 |" in out
+    _, told = call("--study", "budget", *asked, "--report")
+    assert trained(told) == (0, 0)
+    assert "no page: --report alone writes it" in told
+    assert trained(call("--seeds", "1", "--ratios", "10", *asked, "--report")[1]) == (0, 0)
+    page = tmp_path / "root" / "docs" / "adapters-measured.md"
+    assert "### A longer budget" in page.read_text()
 
 
 def test_test_and_validation_rows_are_those_of_every_ratio_and_seed(made):

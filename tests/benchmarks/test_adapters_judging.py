@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from _adapters.budget import _word
 from _adapters.cells import Cell, Run, fits_images, names_of, runs_of
 from _adapters.derived import DERIVED, Logits, derive
-from _adapters.figure import draw_sweep, draw_tails
+from _adapters.figure import draw_tails
 from _adapters.goals import goal_lines
 from _adapters.judging import judge, propensity, softmax
 from _adapters.methods import METHODS, Recipe, named
@@ -248,6 +249,23 @@ def test_goals_are_as_strict_as_the_issue(ours, line, words):
     assert words in goal_lines(made_results(ours))[line]
 
 
+def test_goals_are_judged_where_the_issue_judges_them_and_told_of_every_part():
+    results = made_results({"tail": 0.12}, ratios=(2, 10))
+    del results.found["logit_adjusted"]
+    lines = goal_lines(results)
+    assert "in the mean over 3 cells" in lines[0]
+    assert "in 2 of 2 (banking77 2:1 tail +12.0" in lines[1]
+    assert lines[3].endswith("NOT judged, none of them was run.")
+
+
+@pytest.mark.parametrize(
+    ("pair", "word"),
+    [((5, 4.5), " (persists)"), ((5, 3), " (shrinks)"), ((5, 0.2), " (gone)"), ((-1, 2), "")],
+)
+def test_a_lead_persists_shrinks_or_is_gone(pair, word):
+    assert _word(*pair) == word
+
+
 def test_step_time_is_a_goal_of_its_own():
     timed = {"rounds": 7, "ratios": {"equity": 1.02, "other": 1.05}, "start_in_steps": {"e": 30.0}}
     lines = goal_lines(made_results({}), step_time=timed)[-3:]
@@ -276,13 +294,12 @@ def test_the_mean_of_nothing_is_nan_and_one_value_has_no_spread():
     assert mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(math.sqrt(2)))
 
 
-def test_figures_are_the_same_bytes_twice(tmp_path):
+def test_panels_go_on_in_a_second_row(tmp_path):
     pytest.importorskip("matplotlib")
-    results = made_results({"tail": 0.1})
-    for draw in (draw_tails, draw_sweep):
-        one, two = (draw(results, tmp_path / f"{i}.png").read_bytes() for i in "ab")
-        assert one == two
-        assert one.startswith(b"\x89PNG")
+    results = made_results({"tail": 0.1}, seeds=(0,), ratios=(2, 5, 10, 25, 50))
+    content = draw_tails(results, tmp_path / "tails.png").read_bytes()
+    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
+    assert 650 < height < 900 < width
 
 
 def test_a_section_is_replaced_between_its_marks_and_the_rest_stays():

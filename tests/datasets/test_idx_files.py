@@ -42,6 +42,13 @@ def test_what_was_written_comes_back(data, kind, tmp_path):
     assert found.dtype.isnative and found.flags.writeable
 
 
+@pytest.mark.parametrize("kind", CODES)
+def test_the_most_significant_byte_comes_first(tmp_path, kind):
+    path = tmp_path / "values"
+    path.write_bytes(as_idx([1, 2, 100], kind))
+    assert read_idx(path).tolist() == [1, 2, 100]
+
+
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("mark", ["-", "."])
 def test_both_splits_in_any_spelling(tmp_path, packed, mark):
@@ -103,11 +110,15 @@ def test_pairs_that_do_not_belong_together(tmp_path):
     with pytest.raises(DataFileError, match="must be a folder that holds train-labels-idx1-ubyte"):
         load_idx(tmp_path)
     write_pair(tmp_path, "train", np.zeros((3, 2, 2)), [0, 1])
-    with pytest.raises(DataFileError, match=r"as many pictures as labels.* \(3, 2, 2\) and \(2,\)"):
+    with pytest.raises(DataFileError, match=r"as many labels.* \(3, 2, 2\) and \(2,\)"):
         load_idx(tmp_path)
-    write_pair(tmp_path, "train", np.zeros((2, 2, 2)), [0, 7])
-    with pytest.raises(InvalidInputError, match="has 2 names and the labels reach from 0 to 7"):
-        load_idx(tmp_path, classes=["a", "b"])
+    write_pair(tmp_path, "train", np.zeros((0, 2, 2)), [])
+    with pytest.raises(DataFileError, match=r"needs pictures and as many labels.* and \(0,\)"):
+        load_idx(tmp_path)
+    for last in (2, 7):
+        write_pair(tmp_path, "train", np.zeros((2, 2, 2)), [0, last])
+        with pytest.raises(InvalidInputError, match=f"labels reach from 0 to {last}"):
+            load_idx(tmp_path, classes=["a", "b"])
     (tmp_path / "train-images-idx3-ubyte").unlink()
     with pytest.raises(DataFileError, match=r"needs train-images-idx3-ubyte\[.gz\] beside"):
         load_idx(tmp_path)

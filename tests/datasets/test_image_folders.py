@@ -76,6 +76,7 @@ def test_cars(tmp_path, layout):
     # pixels counted from 1, the last one included: left and top move by one
     assert index.boxes.tolist() == [[1, 2, 11, 13], [0, 0, 16, 16], [4, 5, 7, 8]]
     assert all(Path(path).is_file() for path in index.paths)
+    assert len(set(index.paths)) == 3  # training and test pictures may have the same name
 
 
 @pytest.mark.parametrize("kind", ["txt", "json"])
@@ -257,9 +258,10 @@ def test_cars_without_test_labels_say_where_these_are(tmp_path):
         (b"MATLAB 5.0 MAT-file" + b"x" * 200, "could not be read as a .mat file"),
         ("half", "could not be read as a .mat file|has no 'annotations'"),
         ("other", "has no 'annotations'"),
-        ("class", "gives row 1 the class 3, but there are classes 1 to 2"),
+        (3, "gives row 1 the class 3, but there are classes 1 to 2"),
+        (0, "gives row 1 the class 0, but there are classes 1 to 2"),
     ],
-    ids=["empty", "nonsense", "half", "other", "class"],
+    ids=["empty", "nonsense", "half", "other", "class-3", "class-0"],
 )
 def test_cars_with_a_damaged_file(tmp_path, content, message):
     root = official_folders.cars(tmp_path)
@@ -268,13 +270,20 @@ def test_cars_with_a_damaged_file(tmp_path, content, message):
         path.write_bytes(path.read_bytes()[:200])
     elif content == "other":
         savemat(path, {"something": [1, 2]})
-    elif content == "class":
+    elif isinstance(content, int):
         found = loadmat(path, squeeze_me=True)["annotations"]
-        found[1]["class"] = 3
+        found[1]["class"] = content
         savemat(path, {"annotations": found})
     else:
         path.write_bytes(content)
     with pytest.raises(DataFileError, match=message):
+        load_images("cars", tmp_path)
+
+
+def test_cars_in_one_file_without_their_pictures(tmp_path):
+    root = official_folders.cars_in_one_file(tmp_path)
+    (root / "car_ims").rename(root / "elsewhere")
+    with pytest.raises(DataFileError, match="'car_ims' in .* is missing"):
         load_images("cars", tmp_path)
 
 

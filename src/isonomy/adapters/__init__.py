@@ -18,9 +18,14 @@ if TYPE_CHECKING:
         ClassNamePrompts,
         LabelWords,
         check_head,
+        classes_of,
         classification_model,
+        load_classifier,
+        load_clip,
         lora_model,
+        save_classifier,
     )
+    from isonomy.adapters.held_out_text import perplexity
     from isonomy.adapters.hub import load_image_set
     from isonomy.adapters.images import ImageData
     from isonomy.adapters.losses import make_objective
@@ -43,12 +48,17 @@ _HOME = {
     "bias_aware_start": "starting",
     "check_head": "heads",
     "choose_layer": "choosing",
+    "classes_of": "heads",
     "classification_model": "heads",
     "finetune": "finetuning",
     "layer_profile": "profiling",
+    "load_classifier": "heads",
+    "load_clip": "heads",
     "load_image_set": "hub",
     "lora_model": "heads",
     "make_objective": "losses",
+    "perplexity": "held_out_text",
+    "save_classifier": "heads",
     "single_layer_lora": "single_layer",
     "trainable_share": "single_layer",
 }
@@ -67,12 +77,17 @@ __all__ = [
     "bias_aware_start",
     "check_head",
     "choose_layer",
+    "classes_of",
     "classification_model",
     "finetune",
     "layer_profile",
+    "load_classifier",
+    "load_clip",
     "load_image_set",
     "lora_model",
     "make_objective",
+    "perplexity",
+    "save_classifier",
     "single_layer_lora",
     "trainable_share",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy._validation import check_choice
+from isonomy._validation import as_column, check_choice, check_same_length
 from isonomy.datasets import ImageIndex
 from isonomy.errors import InvalidInputError
 
@@ -147,7 +147,9 @@ class Pictures:
         if isinstance(self.index, ImageIndex | HubImages):
             return pictures_of(self.index.select(rows.tolist()), where="ImageData")
         kept = {**self.index, "image": self.index["image"][rows], "label": self.labels[rows]}
-        return pictures_of(kept, where="ImageData")
+        if "split" in kept:
+            kept["split"] = np.asarray(kept["split"])[rows]
+        return Pictures(kept, self.labels[rows], self.classes, None)
 
 
 def pictures_of(index: Any, *, where: str) -> Pictures:
@@ -161,9 +163,32 @@ def pictures_of(index: Any, *, where: str) -> Pictures:
     if isinstance(index, ImageIndex | HubImages):
         return Pictures(index, index.labels, index.classes, index.boxes)
     if isinstance(index, Mapping) and {"image", "label", "classes"} <= set(index):
-        labels = np.asarray(index["label"], dtype=np.intp)
-        return Pictures(index, labels, tuple(map(str, index["classes"])), None)
+        return _in_memory(index, where)
     raise InvalidInputError(
         f"`index` passed to `{where}` must be what `load_images`, `load_image_set` or `load_idx` "
         f"returns, got {type(index).__name__}."
     )
+
+
+def _in_memory(index: Mapping[str, Any], where: str) -> Pictures:
+    classes = tuple(map(str, index["classes"]))
+    labels, image = as_column(index["label"]), _as_rows(index["image"])
+    codes = labels.dtype.kind in "iu" and labels.ndim == 1
+    if not codes or (labels < 0).any() or (labels >= len(classes)).any():
+        raise InvalidInputError(
+            f"`index` passed to `{where}` must have codes from 0 to {len(classes) - 1} as its "
+            f"'label', one a picture, got {labels[:5].tolist()} and so on."
+        )
+    for name in {"label", "split"} & set(index):
+        check_same_length(name, len(index[name]), len(image), where=where, of="image")
+    return Pictures({**index, "image": image}, labels.astype(np.intp), classes, None)
+
+
+def _as_rows(images: Any) -> Any:
+    """Return an array of pictures; a list of them, of one size or of many, as objects."""
+    if hasattr(images, "shape"):
+        return images
+    rows = np.empty(len(images), dtype=object)
+    for i, picture in enumerate(images):
+        rows[i] = picture
+    return rows

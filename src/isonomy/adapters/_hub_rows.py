@@ -19,6 +19,7 @@ _USUAL = ("train", "validation", "test")
 _NO_TEST = frozenset({"ethz/food101", "food101"})
 """Sets that publish their test split under the name "validation"."""
 
+_UNLABELLED = -1
 _LABELS = ("label", "labels", "class", "fine_label", "target")
 
 
@@ -63,6 +64,9 @@ def indexed(
         for key, rows in parts.items()
     }
     written = {key: list(rows[label]) for key, rows in kept.items()}
+    if wanted in written:  # a test split without labels is no hindrance to training
+        written = {k: v for k, v in written.items() if k == wanted or set(v) != {_UNLABELLED}}
+        kept = {key: kept[key] for key in written}
     original = getattr(first.features[label], "names", None)
     codes, original = _codes([v for values in written.values() for v in values], original, where)
     return HubImages(
@@ -118,6 +122,6 @@ def _codes(
         outside = codes[(codes < 0) | (codes >= len(known))][0]
         raise InvalidInputError(
             f"`label` of `{where}` must hold codes from 0 to {len(known) - 1}, got {outside}. Drop "
-            "the rows without a label."
+            "the rows without a label, or pass `split` if it is another split that has none."
         )
     return codes, known

@@ -163,10 +163,11 @@ def _load(name: str, config: str | None, revision: str | None, where: str) -> An
 
 
 def _parquet_files(path: Path) -> dict[str, list[str]]:
-    """Return the files by split: "train-00000-of-00001.parquet", or "train/0.parquet"."""
+    """Return the files by split: "train-00000-of-00001.parquet", or "default/train/0.parquet"."""
     found: dict[str, list[str]] = {}
     for file in sorted(path.rglob("*.parquet")):
         inside = file.relative_to(path).parts
-        words = inside[0] if len(inside) > 1 and inside[0] != "data" else inside[-1]
-        found.setdefault(words.split("-")[0].removesuffix(".parquet"), []).append(str(file))
+        named = len(inside) > 1 and inside[-2] != "data"
+        words = inside[-2] if named else inside[-1].split("-")[0].removesuffix(".parquet")
+        found.setdefault(words, []).append(str(file))
     return found

@@ -19,7 +19,7 @@ from isonomy.adapters._start._run import Init, Run, Settings
 from isonomy.adapters._start._session import without_wrappers
 from isonomy.adapters._start._solution import Solution, untouched
 from isonomy.adapters._start._tail import Tail, tail_classes
-from isonomy.adapters._start._targets import find_targets
+from isonomy.adapters._start._targets import find_targets, reading_rows
 from isonomy.adapters.losses._counts import ClassCounts, class_names, count_vector
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage
 
@@ -158,7 +158,10 @@ def bias_aware_start(
     weights are rounded to 8 bits.
 
     What it does not promise: that the rare classes end better. It is a start, and training
-    may leave it.
+    may leave it. ``head="class_means"`` is for short budgets. Measured on Banking77 at 10:1
+    with the benchmarks' small Llama layout (one seed): macro-F1 .59 to .65 after 250 steps,
+    but .76 to .74 after 900. A head of a tenth of the scale loses as much there: what costs
+    is where its weights point, not how large they are.
 
     Examples
     --------
@@ -202,6 +205,8 @@ def bias_aware_start(
     model = without_wrappers(peft_model)
     rare = tail_classes(class_counts, tail)
     targets, left = find_targets(model, adapter_name, gradient=init == "tail_gradient")
+    if init == "tail_structure":
+        targets, left = reading_rows(model, targets, left)
     found = find_head(model, adapter_name, len(settings.names)) if head != "keep" else None
     run = Run(model, targets, found, rare, settings)
     solution, draw, new_head = run.start(dataloader, progress)

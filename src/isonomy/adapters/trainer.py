@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainerCallback
 
 from isonomy.adapters._train._batch import logits_of, part_batch, without_loss
+from isonomy.adapters._train._by_length import LengthSamplingTrainer
 from isonomy.adapters._train._group_metrics import GroupMetrics
-from isonomy.adapters._train._safe_saving import SafeSavingTrainer
 from isonomy.adapters._train._statistics_file import load_statistics, save_statistics
 from isonomy.adapters._train._step import MicroBatch, Step, gradient_error
 from isonomy.adapters._train._task import objective_for, read_task
@@ -28,7 +28,7 @@ __all__ = ["BiasAwareTrainer"]
 WHERE = "BiasAwareTrainer"
 
 
-class BiasAwareTrainer(SafeSavingTrainer):
+class BiasAwareTrainer(LengthSamplingTrainer):
     """Train a classifier whose loss knows how many rows each class has.
 
     Adds to ``transformers.Trainer`` the objective, its running statistics (summed over
@@ -91,6 +91,10 @@ class BiasAwareTrainer(SafeSavingTrainer):
     rows), "head_tail_gap", "worst_class_group_accuracy" (the least of the three; the mean
     recall where all counts are equal); "accuracy_group_<name>" and "worst_group_accuracy"
     where rows have groups. All can be ``metric_for_best_model``.
+
+    With ``train_sampling_strategy="group_by_length"`` a batch holds rows of like length, in an
+    order that depends on seed and epoch alone; a data set may tell its lengths by a method
+    ``lengths()``.
 
     Checkpoints are written beside their place and renamed, so that a kill while saving leaves
     the earlier ones whole. A run resumed with ``train(resume_from_checkpoint=True)`` ends in

@@ -43,6 +43,10 @@ class OfData:
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Drop rows without text, label or group.")
     ] = False
+    max_bad_share: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share of pictures that may not open; they are listed."),
+    ] = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,9 @@ class OfModel:
     lora_dropout: Annotated[float, typer.Option(metavar="SHARE", help="Dropout of LoRA.")] = 0.0
     template: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Prompt with {text} and {label} for label_words."),
+        typer.Option(
+            metavar="TEXT", help="Prompt of label_words ({text}, {label}) or clip ({label})."
+        ),
     ] = None
 
 

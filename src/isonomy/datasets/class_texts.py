@@ -40,7 +40,7 @@ def describe_classes(
 
     Parameters
     ----------
-    classes : ImageIndex or sequence of str
+    classes : ImageIndex, HubImages or sequence of str
         The classes; their order is that of the codes.
     descriptions : dict, str or path-like, optional
         ``{class: text or several texts}``, or a file of the same: JSON, or CSV with the
@@ -111,8 +111,8 @@ def describe_classes(
     )
 
 
-def _names(classes: ImageIndex | Sequence[str], where: str) -> tuple[list[str], list[str]]:
-    if isinstance(classes, ImageIndex):
+def _names(classes: Any, where: str) -> tuple[list[str], list[str]]:
+    if hasattr(classes, "original_classes"):  # an ImageIndex, or the pictures of a hub's set
         return list(classes.classes), list(classes.original_classes)
     names = [] if isinstance(classes, str) else list(classes)
     if not names or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):

@@ -192,9 +192,9 @@ def _pair(root: Path, prefix: str, where: str) -> tuple[NDArray[Any] | None, NDA
                 f"{str(root)!r} lacks it. Get it from {_SOURCE}."
             )
     images, labels = (read_idx(file) for file in found.values() if file is not None)
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+    if images.ndim != 3 or labels.ndim != 1 or not 0 < len(images) == len(labels):
         raise DataFileError(
-            f"{where} needs as many pictures as labels, but the {prefix} files of {str(root)!r} "
+            f"{where} needs pictures and as many labels, but the {prefix} files of {str(root)!r} "
             f"have the shapes {images.shape} and {labels.shape}. Do they belong together?"
         )
     return images, labels

@@ -136,7 +136,7 @@ def _third_tile(name: str, label: str, before: Entry | None, after: Entry) -> Ti
             "of the share that is found",
         )  # fmt: skip
     rarest = len(thirds_of(after).get(name, {}).get("classes") or ())
-    remark = f"mean over the {rarest} rarest classes"
+    remark = f"mean over the {rarest} rarest classes" if rarest != 1 else "the rarest class"
     return _rate_tile(label, before, after, lambda j: thirds_of(j).get(name, {}), remark)
 
 
@@ -198,7 +198,8 @@ def _limits(result: Mapping[str, Any], after: Entry) -> str:
     if few:
         classes = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
         text += (
-            f" {classes} fewer than 10 rows to be judged on: read their intervals, not their rates."
+            f" {classes} fewer than 10 rows to be judged on: what is said of them may change "
+            "with a row or two."
         )
     return text
 

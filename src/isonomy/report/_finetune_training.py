@@ -95,7 +95,7 @@ def _settings(result: Entry) -> Table:
         ("Start", str(training.get("start_words") or UNDEFINED)),
         ("Steps", f"{count(training.get('steps'))} of {count(optimiser.get('rows_a_step'))} rows"),
         ("Learning rate", significant(optimiser.get("learning_rate"))),
-        ("Texts cut after", _length(model)),
+        *([("Texts cut after", _length(model))] if model.get("head") != "clip" else []),
         ("Numbers it computes in", str(model.get("dtype") or UNDEFINED)),
     ]
     if training.get("stopped"):
@@ -131,6 +131,7 @@ def _start_table(start: Entry) -> Table:
             per_cent(m.get("captured")),
         )
         for m in start["modules"]
+        if not m.get("reason")  # what keeps PEFT's own start has no directions to tell
     )
     columns = ("Module", "Rows of A from the rare classes", "From the inputs", "Captured (%)")
     return Table("Directions that the adapters start from", columns, rows)

@@ -277,6 +277,7 @@ def test_progress_lies_between_0_and_1(name):
 
 def test_equity_is_the_adjusted_loss_plus_its_penalty():
     objective = warm("equity", tau=0.5, weight=0.3, margin_weight=2.0, max_weight=None)
+    assert objective.settings["lift_only"]  # the default, unlike the function's
     z, y, _ = batch("equity")
     penalty = equity_penalty(
         z,
@@ -284,10 +285,56 @@ def test_equity_is_the_adjusted_loss_plus_its_penalty():
         statistics=objective._statistics,
         class_groups=class_groups(COUNTS),
         margin_weight=2.0,
+        lift_only=True,
         max_weight=None,
     )
     loss = logit_adjusted(z, y, class_counts=COUNTS, tau=0.5)
     np.testing.assert_allclose(objective.per_sample(z, y), loss + 0.3 * penalty, rtol=1e-12)
+
+
+def test_the_measured_defaults_of_equity():
+    known = objective_settings()["equity"]
+    assert (known["tau"], known["weight"], known["lift_only"]) == (0.75, 0.1, True)
+
+
+HAS_MEANS = [name for name in NAMES if "momentum" in objective_settings()[name]]
+
+
+@pytest.mark.parametrize("name", HAS_MEANS)
+@pytest.mark.parametrize("what", ["detached", "changed", "another", "relabelled", "inference"])
+def test_observing_what_was_scored_adds_what_a_fresh_look_adds(name, what):
+    """`observe` may use the features of `per_sample` again, of these very rows alone."""
+    objective, fresh = warm(name), warm(name)
+    z, y, a = batch(name)
+    if what == "inference":
+        with torch.inference_mode():
+            z = z.clone()
+    objective.per_sample(z, y, a)
+    if what == "detached":
+        z = z.detach()
+    elif what == "changed":
+        z.mul_(2.0)
+    elif what == "another":
+        z = z + 1.0
+    elif what == "relabelled":
+        y = y.flip(0)
+    with torch.inference_mode(what == "inference"):
+        objective.observe(z, y, a)
+        fresh.observe(z, y, a)
+    assert torch.equal(objective.pending(), fresh.pending())
+    objective.observe(z, y, a)  # a second look at the same rows counts them twice
+    fresh.observe(z, y, a)
+    assert torch.equal(objective.pending(), fresh.pending())
+
+
+def test_what_is_kept_of_a_batch_has_no_graph():
+    """Else the activations of the whole model would live on until the next batch."""
+    objective = warm("equity")
+    z, y, _ = batch("equity")
+    objective.per_sample(z.requires_grad_(True), y)
+    kept = objective._last
+    assert not any(t.requires_grad for t in (kept.features.own, kept.features.shared))
+    assert not any(t is not None and t.requires_grad for t in kept.made_of)
 
 
 def test_label_balance_is_cross_entropy_plus_level_and_gap():
@@ -300,7 +347,7 @@ def test_label_balance_is_cross_entropy_plus_level_and_gap():
 
 
 def test_the_value_reported_is_that_of_the_running_means():
-    objective = made("equity")
+    objective = made("equity", lift_only=False)
     z, y, _ = batch("equity", n=20)
     objective.observe(z, y)
     objective.commit()
@@ -328,7 +375,7 @@ def test_a_ramp_lets_the_penalty_grow(progress, share):
     full = warm("equity", weight=0.4)
     z, y, _ = batch("equity")
     objective.set_progress(progress)
-    loss = logit_adjusted(z, y, class_counts=COUNTS)
+    loss = logit_adjusted(z, y, class_counts=COUNTS, tau=0.75)
     expected = loss + share * (full.per_sample(z, y) - loss)
     np.testing.assert_allclose(objective.per_sample(z, y), expected, rtol=1e-9)
 

@@ -276,6 +276,24 @@ def test_lifting_only_pulls_no_privileged_row_and_stops_without_a_lag():
     assert (equity_penalty(z.detach(), y, statistics=ahead, **part) == 0).all()
 
 
+def test_lifting_only_is_the_slope_of_the_lagging_rows_alone():
+    z, y, _ = data(10)
+    lag = oracle.slope(lambda moved: oracle.equity(moved, y, LOW, 1.0, 0.0), z)
+    means = running_means("equity", class_counts=np.bincount(y[y >= 0], minlength=K))
+    means.observe(torch.tensor(z), torch.tensor(y))
+    means.commit()
+    logits = torch.tensor(z, requires_grad=True)
+    part = {"class_groups": SPLIT, "histogram_weight": 0.0, "max_weight": None, "lift_only": True}
+    rows = equity_penalty(logits, torch.tensor(y), statistics=means, **part)
+    (rows.sum() / known_rows(y)).backward()
+    margins = means.means[:, 0].numpy()
+    behind = margins[~LOW].mean() > margins[LOW].mean()
+    lagging = (y >= 0) & LOW[np.maximum(y, 0)]
+    expected = np.where(lagging[:, None], lag, 0.0)
+    assert behind and np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(logits.grad, expected, atol=3e-8)
+
+
 @pytest.mark.parametrize(("part", "rate"), [("margin_weight", 0.5), ("histogram_weight", 5.0)])
 def test_going_down_the_equity_penalty_lowers_it(part, rate):
     """Optimality: gradient steps over the whole set reduce the literal D, part by part."""
@@ -291,6 +309,19 @@ def test_going_down_the_equity_penalty_lowers_it(part, rate):
         case.rows(logits, y, None, statistics).mean().backward()
         z = z - rate * logits.grad.numpy()
     assert oracle.equity(z, y, LOW, **{other: 0.0}) < 0.2 * start
+
+
+def test_a_gap_beyond_the_margin_is_asked_no_more():
+    """Known answer: h_c - h_n is 2.5 in the mean, as in the docstring."""
+    z, y = torch.tensor([[4.0, 1.0], [0.0, 2.0]], requires_grad=True), torch.tensor([0, 1])
+    means = running_means("label_balance", class_counts=[1, 1])
+    means.observe(z, y)
+    means.commit()
+    for margin, value, pull in ((3.0, 0.5, 0.5), (2.0, 0.0, 0.0)):
+        mean = gap_penalty(z, y, statistics=means, margin=margin).mean()
+        (gradient,) = torch.autograd.grad(mean, z)
+        assert float(mean.detach()) == pytest.approx(value)
+        np.testing.assert_allclose(gradient, [[-pull, pull], [pull, -pull]])
 
 
 def test_two_classes_and_two_groups_give_the_squared_gap():

@@ -47,13 +47,12 @@ def judged_before(
     parts: Parts,
     test: EncodedRows,
     options: FinetuneOptions,
-) -> Before | None:
-    """Return the decisions before training; None where nothing can decide.
+) -> Before:
+    """Return the decisions before training.
 
     A model with a head that was trained before, label words and class-name prompts decide
     as they are. A new classification head is random: its decisions would say nothing, and a
-    linear head on the frozen states stands for what the model knows. A picture model with a
-    new head has no such place in common, and is not judged before.
+    linear head on the frozen states stands for what the model knows.
     """
     if not classifier.is_new_head:
         how = {
@@ -63,8 +62,6 @@ def judged_before(
         }[classifier.head]
         scores = probabilities(classifier, test, options.batch_size)
         return Before(scores, "base model", _ZERO_SHOT.format(how=how))
-    if rows.kind == "image":
-        return None
     known = _some(parts.train, rows, options.random_state)
     head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     head.fit(_states(classifier, rows, known, options), rows.labels[known])

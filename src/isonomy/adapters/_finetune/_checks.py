@@ -26,6 +26,12 @@ def data_checks(rows: LabelledRows, parts: Parts) -> list[Finding]:
     parts : Parts
     """
     found = [*_repeats(rows, parts), *_rare(rows, parts), *_counts(rows, parts)]
+    if rows.unreadable:
+        listed = [f"{bad.path} ({bad.reason})" for bad in rows.unreadable]
+        n = len(listed)
+        does = "does not open and was" if n == 1 else "do not open and were"
+        said = f"{_n(n, 'picture')} {does} left out: {some_of(listed)}."
+        found.append(_finding("pictures that do not open", "warning", n, said))
     if rows.n_dropped:
         were = "was" if rows.n_dropped == 1 else "were"
         said = f"{_n(rows.n_dropped, 'row')} with something missing {were} left out."
@@ -99,6 +105,14 @@ def _rare(rows: LabelledRows, parts: Parts) -> list[Finding]:
             f": {some_of(unjudged)}."
         )
         found.append(_finding("classes that are not judged", "warning", len(unjudged), said))
+    watched = rows.counts(parts.validation)
+    unwatched = [rows.classes[k] for k in np.flatnonzero(watched == 0)]
+    if unwatched and watched.any():
+        said = (
+            f"{_n(len(unwatched), 'class', 'classes')} {'has' if len(unwatched) == 1 else 'have'} "
+            f"too few rows for one to watch the training by: {some_of(unwatched)}."
+        )
+        found.append(_finding("classes that are not watched", "note", len(unwatched), said))
     return found
 
 

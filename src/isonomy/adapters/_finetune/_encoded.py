@@ -67,7 +67,11 @@ class EncodedRows(torch.utils.data.Dataset[dict[str, Any]]):
             else None
         )
         self._batcher = batcher
-        self._examples = [Example(int(i), rows.inputs[i], None, None) for i in index]
+        self._numbers = [rows.number(int(i)) for i in index]
+        self._examples = [
+            Example(n, rows.inputs[i], None, None)
+            for n, i in zip(self._numbers, index, strict=True)
+        ]
         self._encoded: list[Any] = []
         if not isinstance(batcher, PictureBatcher):
             for start in range(0, len(self._examples), _AT_ONCE):
@@ -80,7 +84,7 @@ class EncodedRows(torch.utils.data.Dataset[dict[str, Any]]):
         encoded = (
             self._encoded[i] if self._encoded else self._batcher.encode([self._examples[i]])[0]
         )
-        item = {"encoded": encoded, "labels": int(self.labels[i]), ROWS: int(self.index[i])}
+        item = {"encoded": encoded, "labels": int(self.labels[i]), ROWS: self._numbers[i]}
         return item if self.groups is None else item | {GROUPS: int(self.groups[i])}
 
     def lengths(self) -> NDArray[np.int64]:

@@ -84,10 +84,18 @@ def head_kind(rows: LabelledRows, options: FinetuneOptions) -> HeadKind:
     head = options.head
     if head == "auto":
         head = "clip" if rows.kind == "image" else "classification"
-    if (head == "label_words") != (rows.kind == "text") and head != "classification":
+    if (head == "clip") != (rows.kind == "image"):
+        wanted = (
+            "'clip' for pictures"
+            if rows.kind == "image"
+            else ("'classification' or 'label_words' for texts")
+        )
+        raise InvalidInputError(f"`head` of `{WHERE}` must be {wanted}, got {head!r}.")
+    if head == "clip" and options.spread == "one_layer":
         raise InvalidInputError(
-            f"`head` of `{WHERE}` must be 'label_words' or 'classification' for texts and 'clip' "
-            f"or 'classification' for pictures, got {head!r} for {rows.kind}s."
+            f"`strategy` of `{WHERE}` is 'intermediate', which trains one layer of one stack, and "
+            "CLIP has two towers. Use 'label_balance' for its constraints with LoRA on both, or "
+            "'equity'."
         )
     return head
 

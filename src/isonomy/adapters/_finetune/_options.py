@@ -69,6 +69,8 @@ class FinetuneOptions:
         data set does not say.
     drop_missing : bool
         Leave out rows without text or label instead of refusing them.
+    max_bad_share : float in [0, 1]
+        Pictures that do not open are left out, and listed, up to this share of all.
     epochs, max_steps : float, int
         How long to train; ``max_steps`` wins.
     batch_size, accumulate : int
@@ -119,6 +121,7 @@ class FinetuneOptions:
     validation_size: float = 0.1
     test_size: float = 0.2
     drop_missing: bool = False
+    max_bad_share: float = 0.01
     epochs: float = 3.0
     max_steps: int | None = None
     batch_size: int = 16
@@ -175,7 +178,14 @@ class FinetuneOptions:
 
     def _check_shares(self) -> None:
         check_real("epochs", self.epochs, where=WHERE, low=0)
-        for name in ("lora_dropout", "warmup", "validation_size", "test_size", "weight_decay"):
+        for name in (
+            "lora_dropout",
+            "warmup",
+            "validation_size",
+            "test_size",
+            "weight_decay",
+            "max_bad_share",
+        ):
             check_real(name, getattr(self, name), where=WHERE, low=0, high=1)
         if self.epochs == 0 and self.max_steps is None:
             raise InvalidInputError(f"`epochs` of `{WHERE}` must be more than 0, got 0.")

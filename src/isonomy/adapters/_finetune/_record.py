@@ -93,6 +93,9 @@ def data_record(
         "columns": named,
         **sizes,
         "n_dropped": rows.n_dropped,
+        "unreadable": [
+            {"row": bad.row, "path": bad.path, "reason": bad.reason} for bad in rows.unreadable
+        ],
         "split": parts.how,
         "description": (
             f"{len(rows)} rows, split {parts.how}: {sizes['n_train']} to train on, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isonomy._validation import is_missing
 from isonomy.adapters._finetune._options import WHERE, FinetuneOptions
+from isonomy.adapters._image_processing import UnreadableImage
 from isonomy.errors import DataFileError, InvalidInputError
 from isonomy.hidden_states._collect._text_data import read_examples
 
@@ -56,7 +57,8 @@ class LabelledRows:
     """Texts or pictures with codes of their classes, and their groups.
 
     ``given`` says of every row which part the data set itself puts it into ("" where it
-    does not say), or is None where it says nothing at all.
+    does not say), or is None where it says nothing at all. ``places`` are the numbers of the
+    rows in the data, where some were left out; ``unreadable`` the pictures among these.
     """
 
     name: str
@@ -67,6 +69,8 @@ class LabelledRows:
     groups: NDArray[np.str_] | None
     given: NDArray[np.str_] | None
     n_dropped: int = 0
+    places: NDArray[np.intp] | None = None
+    unreadable: tuple[UnreadableImage, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -75,6 +79,24 @@ class LabelledRows:
         """Return the rows of every class, among all rows or those at ``index``."""
         labels = self.labels if index is None else self.labels[index]
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
+
+    def number(self, i: int) -> int:
+        """Return the number of row ``i`` in the data, counted from 0."""
+        return i if self.places is None else int(self.places[i])
+
+    def select(
+        self, index: NDArray[np.intp], *, unreadable: tuple[UnreadableImage, ...]
+    ) -> LabelledRows:
+        """Return the rows at ``index``, all classes kept."""
+        return replace(
+            self,
+            inputs=[self.inputs[i] for i in index],
+            labels=self.labels[index],
+            groups=None if self.groups is None else self.groups[index],
+            given=None if self.given is None else self.given[index],
+            places=np.array([self.number(int(i)) for i in index], dtype=np.intp),
+            unreadable=unreadable,
+        )
 
 
 def read_rows(dataset: Any, columns: Columns, options: FinetuneOptions) -> LabelledRows:
@@ -116,6 +138,7 @@ def read_rows(dataset: Any, columns: Columns, options: FinetuneOptions) -> Label
         groups=_group_names([values[i][2:width] for i in kept]) if columns.groups else None,
         given=np.array([given[i] for i in kept]) if says else None,
         n_dropped=n_dropped,
+        places=np.array(kept, dtype=np.intp),
     )
 
 

@@ -30,6 +30,7 @@ from isonomy.adapters._finetune._model import (
     with_adapters,
 )
 from isonomy.adapters._finetune._options import FinetuneOptions
+from isonomy.adapters._finetune._pictures import without_unreadable
 from isonomy.adapters._finetune._record import (
     data_record,
     model_record,
@@ -45,7 +46,7 @@ from isonomy.adapters._finetune._split import Parts, split_rows
 from isonomy.adapters._finetune._starting import Start, choose, start_adapters
 from isonomy.adapters._finetune._training import Trained, train
 from isonomy.adapters._finetune._work import Work, finished_folder, working
-from isonomy.errors import RareClassWarning, SameCountsWarning
+from isonomy.errors import RareClassWarning, SameCountsWarning, UndefinedRateWarning
 
 __all__ = ["Run"]
 
@@ -75,6 +76,11 @@ class Run:
         with self._timed("reading"):
             self.progress("reading the data", 0, 1)
             self.rows = read_rows(self.dataset, self.columns, self.options)
+            if self.rows.kind == "image":
+                share = self.options.max_bad_share
+                self.rows = without_unreadable(
+                    self.rows, max_bad_share=share, progress=self.progress
+                )
             self.parts = split_rows(self.rows, self.options)
             self.checks = data_checks(self.rows, self.parts)
 
@@ -186,8 +192,6 @@ class Run:
         with self._timed("judging before"):
             self.progress("judging the model before training", 0, 1)
             found = judged_before(classifier, self.rows, self.parts, data["test"], self.options)
-            if found is None:
-                return None
             record = judge(
                 found.scores,
                 self._judged(),
@@ -338,13 +342,7 @@ class Run:
     def _not_computed(self, judgements: list[dict[str, Any]]) -> list[dict[str, str]]:
         found = []
         if len(judgements) < 2:
-            why = "a new head on a picture model decides nothing before it is trained"
-            found.append(
-                {
-                    "what": "figures before training",
-                    "why": "it was not asked for" if not self.options.before else why,
-                }
-            )
+            found.append({"what": "figures before training", "why": "it was not asked for"})
         for judged in judgements[-1:]:
             for m in judged["measures"]:
                 if m["reason"]:
@@ -382,6 +380,7 @@ def _said_elsewhere() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RareClassWarning)
         warnings.simplefilter("ignore", SameCountsWarning)
+        warnings.filterwarnings("ignore", ".*no row of the evaluation data", UndefinedRateWarning)
         # peft 0.21 asks transformers 5.23 by an old name
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         yield

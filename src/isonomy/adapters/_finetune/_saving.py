@@ -94,8 +94,7 @@ def usage(
     is_peft = isinstance(classifier.body, peft.PeftModel)
     base = str(model["base_model"])
     where = f'"{base}"' + ("  # the folder of the base model" if model["is_local"] else "")
-    by_text = classifier.head != "clip" and options.head != "clip"
-    row = '["A text to be classified."]' if by_text else '["picture.jpg"]'
+    row = '["picture.jpg"]' if classifier.head == "clip" else '["A text to be classified."]'
     encode = {
         "classification": f'reader({row}, return_tensors="pt")',
         "label_words": f"classifier.encode({row})",
@@ -118,28 +117,25 @@ def usage(
 
 
 def _plain_lines(classifier: Classifier, where: str, is_peft: bool) -> list[str]:
-    pictures = getattr(classifier.base(), "main_input_name", "input_ids") == "pixel_values"
-    auto = "AutoModelForImageClassification" if pictures else "AutoModelForSequenceClassification"
-    reader = "AutoImageProcessor" if pictures else "AutoTokenizer"
+    auto = "AutoModelForSequenceClassification"
     k = len(classifier.classes)
-    lines = [f"from transformers import {auto}, {reader}", ""]
+    lines = [f"from transformers import {auto}, AutoTokenizer", ""]
     if is_peft:
         lines.insert(0, "from peft import PeftModel")
         lines += [
             f"base = {where}",
             f"model = {auto}.from_pretrained(base, num_labels={k})",
-            f'reader = {reader}.from_pretrained("DIR")',
-            *([] if pictures else ["model.config.pad_token_id = reader.pad_token_id"]),
-            'model = PeftModel.from_pretrained(model, "DIR")',
+            'reader = AutoTokenizer.from_pretrained("DIR")',
+            "model.config.pad_token_id = reader.pad_token_id",
+            'model = PeftModel.from_pretrained(model, "DIR").eval()',
         ]
     else:
         lines += [
             f'model = {auto}.from_pretrained("DIR")',
-            f'reader = {reader}.from_pretrained("DIR")',
+            'reader = AutoTokenizer.from_pretrained("DIR")',
         ]
-    shown = "images=[picture]" if pictures else '["A text to be classified."]'
     return [
         *lines,
-        f'inputs = reader({shown}, return_tensors="pt")',
+        'inputs = reader(["A text to be classified."], return_tensors="pt")',
         "code = int(model(**inputs).logits.argmax())  # a place in `classes` of report.json",
     ]

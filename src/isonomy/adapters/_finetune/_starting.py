@@ -20,6 +20,9 @@ __all__ = ["Start", "choose", "start_adapters"]
 _MOST_TEXTS = 2_000
 """Texts on which the layer is chosen, at most."""
 
+_OF_CLASS = 16
+"""Rows of each class that a start reads: the default of `bias_aware_start`."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -85,11 +88,14 @@ def start_adapters(
     from isonomy.adapters.starting import bias_aware_start
 
     fresh = classifier.head == "classification" and classifier.is_new_head
+    some = train if bool(train.lengths().any()) else _drawn(train, options.random_state)
     loader = torch.utils.data.DataLoader(
-        train, batch_size=options.batch_size, shuffle=False, collate_fn=_Inputs(classifier)
+        some, batch_size=options.batch_size, shuffle=False, collate_fn=_Inputs(classifier)
     )
+    # label words may stand behind the text in one sequence, and are no tokens of it
+    by_words = classifier.head == "label_words" and options.start == "tail_structure"
     report = bias_aware_start(
-        classifier.module,
+        classifier.body if by_words else classifier.module,
         loader,
         class_counts=[int(n) for n in counts],
         init=options.start,
@@ -97,6 +103,13 @@ def start_adapters(
         random_state=options.random_state,
     )
     return Start(classifier, report, _record(report), choice, description)
+
+
+def _drawn(train: EncodedRows, seed: int) -> torch.utils.data.Subset[dict[str, Any]]:
+    """Return a few pictures of each class: a start reads no more, and decoding all is dear."""
+    order = np.random.default_rng(seed).permutation(len(train))
+    kept = [order[train.labels[order] == k][:_OF_CLASS] for k in np.unique(train.labels)]
+    return torch.utils.data.Subset(train, np.sort(np.concatenate(kept)).tolist())
 
 
 class _Inputs:

@@ -95,7 +95,7 @@ def training_arguments(
         save_total_limit=2,
         logging_steps=max(1, look // 2),
         logging_first_step=True,
-        train_sampling_strategy="random",
+        train_sampling_strategy="group_by_length",  # short texts do not pay for long ones
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         disable_tqdm=True,

@@ -1,4 +1,9 @@
-"""Log-probabilities of labels behind prompts: the prompt is read once, its cache shared."""
+"""Log-probabilities of labels behind prompts: prompts and shared beginnings are read once.
+
+Two ways, the same numbers. Families whose attention takes any mask read the prompt and all
+labels in one pass, the labels side by side as the branches of a tree. Any other family reads
+the prompt, and then the labels as rows behind copies of its cache.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,23 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from isonomy.adapters._head._label_tree import Chunk, LabelTree
+from isonomy.adapters._head._label_tree import Branches, Chunk, LabelTree
 from isonomy.hidden_states._model._layout import unwrap
 
 __all__ = ["label_scores"]
 
 _MOST_SLOTS = 1 << 14
 """Tokens that the caches of one chunk of labels may hold, over all rows."""
+
+_MOST_LOGITS = 1 << 28
+"""Numbers that the logits behind the branches of one pass may hold, over all prompts."""
+
+_FEWEST_NODES = 64
+"""Branches of one pass all the same: each pass reads the prompt again."""
+
+_DENSE = "falcon gemma gpt2 gpt_neox granite llama mistral olmo2 opt phi phi3 qwen2 qwen3 stablelm"
+_READS_BRANCHES = frozenset(_DENSE.split())
+"""Model types whose attention follows a mask of four dimensions and the positions it is given."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,76 @@ def label_scores(
         In float32, with gradient where the model has one.
     """
     prompts = _Prompts.of(ids, mask)
+    if tree.longest and _reads_branches(model, prompts.ids.shape[1] + tree.longest):
+        return _by_branches(model, prompts, tree)
+    return _by_rows(model, prompts, tree)
+
+
+def _reads_branches(model: Any, length: int) -> bool:
+    inner: Any = unwrap(model)
+    config = inner.config
+    window = getattr(config, "sliding_window", None)
+    return (
+        getattr(config, "model_type", None) in _READS_BRANCHES
+        and type(inner).__module__.startswith("transformers.")
+        and getattr(config, "_attn_implementation", None) in ("eager", "sdpa")
+        and not getattr(config, "alibi", False)
+        # the mask stands for the window too, which this short text never leaves
+        and (window is None or length <= window)
+    )
+
+
+def _by_branches(model: Any, prompts: _Prompts, tree: LabelTree) -> torch.Tensor:
+    ids = prompts.ids
+    inner: Any = unwrap(model)
+    n_words = inner.config.get_text_config().vocab_size
+    size = max(_FEWEST_NODES, _MOST_LOGITS // (len(ids) * n_words))
+    scores = torch.zeros(len(ids), len(tree.labels), device=ids.device)
+    for part in tree.branches(size):
+        branches = part.to(ids.device)
+        n = len(branches.ids)
+        behind = prompts.mask.sum(dim=1, keepdim=True) + branches.depth
+        read = _read(
+            model,
+            torch.cat([ids, branches.ids.expand(len(ids), n)], dim=1),
+            _tree_mask(model, prompts.mask, branches),
+            torch.cat([prompts.positions, behind], dim=1),
+            keep=n + 1, use_cache=False,
+        )  # fmt: skip
+        exact = read.logits[:, -(n + 1) :].float()  # bfloat16 has no room for the sum over words
+        totals = exact.logsumexp(dim=-1)
+        found = exact[:, branches.place, branches.token] - totals[:, branches.place]
+        scores = scores.index_add(1, branches.label, found)
+    return scores
+
+
+def _tree_mask(model: Any, real: torch.Tensor, branches: Branches) -> torch.Tensor:
+    """Return which token sees which, (n, 1, tokens, tokens), as the attention wants it."""
+    n, before = real.shape
+    size = before + len(branches.ids)
+    sees = torch.zeros(n, size, size, dtype=torch.bool, device=real.device)
+    sees[:, :, :before] = real.bool()[:, None]
+    sees[:, :before, :before] &= torch.ones_like(sees[0, :before, :before]).tril()
+    sees[:, before:, before:] = branches.sees
+    # padding sees itself: a token that sees nothing would be NaN, and spread
+    sees |= torch.eye(size, dtype=torch.bool, device=real.device)
+    inner: Any = unwrap(model)
+    if inner.config._attn_implementation == "sdpa":
+        return sees[:, None]
+    dtype = inner.dtype
+    hidden = torch.zeros(n, 1, size, size, dtype=dtype, device=real.device)
+    return hidden.masked_fill(~sees[:, None], torch.finfo(dtype).min)
+
+
+def _by_rows(model: Any, prompts: _Prompts, tree: LabelTree) -> torch.Tensor:
+    ids = prompts.ids
     wants_cache = tree.longest > 0 and not _drops_cache(model)
-    read = _read(model, prompts.ids, prompts.mask, prompts.positions, keep=1, use_cache=wants_cache)
+    read = _read(model, ids, prompts.mask, prompts.positions, keep=1, use_cache=wants_cache)
     last: torch.Tensor = read.logits[:, -1].float()
     first = tree.first.to(ids.device)
     scores = last[:, first] - last.logsumexp(dim=-1, keepdim=True)
     cache = _shareable(getattr(read, "past_key_values", None)) if wants_cache else None
-    size = max(1, _MOST_SLOTS // (len(ids) * (prompts.ids.shape[1] + tree.longest)))
+    size = max(1, _MOST_SLOTS // (len(ids) * (ids.shape[1] + tree.longest)))
     for chunk in tree.chunks(size):
         on_device = chunk.to(ids.device)
         found = _looked_up(_logits_behind(model, prompts, on_device, cache), on_device)

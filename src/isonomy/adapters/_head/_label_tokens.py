@@ -165,7 +165,6 @@ def _end_of(tokenizer: Any, where: str) -> int:
 
 
 def _n_shared(found: Sequence[tuple[int, ...]]) -> int:
-    """Return how many first tokens are the same in all, of which each keeps one to score."""
+    """Return how many first tokens are the same in all: never all of one, which begins no other."""
     columns = zip(*found, strict=False)
-    n = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
-    return min(n, min(len(tokens) for tokens in found) - 1)
+    return len(list(takewhile(lambda column: len(set(column)) == 1, columns)))

@@ -144,17 +144,19 @@ def check_head(peft_model: Any) -> None:
     inner = unwrap(peft_model)
     adapted = isinstance(peft_model, peft.PeftModel)
     parts = head_parts(inner)
-    good = _is_saved if adapted else _is_trained
+    good = _is_trained_copy if adapted else _is_trained
     wrong = [name for name in parts if not good(inner.get_submodule(name))]
     if not wrong:
         return
-    frozen = not all(_is_trained(inner.get_submodule(name)) for name in wrong)
+    parts_of = [inner.get_submodule(name) for name in wrong]
+    frozen = any(_is_copied(part) or not _is_trained(part) for part in parts_of)
     state = "frozen" if frozen else "trained, but not saved with the adapter"
-    advice = (
-        f"Pass `modules_to_save={parts!r}` to `LoraConfig`, or use `lora_model`."
-        if adapted
-        else f"Call `requires_grad_(True)` on {', '.join(wrong)}."
-    )
+    if adapted and not all(_is_copied(part) for part in parts_of):
+        advice = f"Pass `modules_to_save={parts!r}` to `LoraConfig`, or use `lora_model`."
+    elif adapted:
+        advice = "Load the adapter with `is_trainable=True`, or call `requires_grad_(True)` on it."
+    else:
+        advice = f"Call `requires_grad_(True)` on {', '.join(wrong)}."
     raise InvalidInputError(
         "`peft_model` passed to `check_head` must train its classification head and save it, but "
         f"{', '.join(wrong)} of {type(inner).__name__} would be {state}. {advice}"
@@ -200,8 +202,13 @@ def _is_trained(part: nn.Module) -> bool:
     return all(parameter.requires_grad for parameter in part.parameters())
 
 
-def _is_saved(part: nn.Module) -> bool:
+def _is_copied(part: nn.Module) -> bool:
+    return isinstance(part, peft.utils.ModulesToSaveWrapper)
+
+
+def _is_trained_copy(part: nn.Module) -> bool:
     """Whether PEFT trains a copy of the part for the active adapter, and saves it with that."""
     if not isinstance(part, peft.utils.ModulesToSaveWrapper):
         return False
-    return all(name in part.modules_to_save for name in part.active_adapters)
+    copies = part.modules_to_save
+    return all(name in copies and _is_trained(copies[name]) for name in part.active_adapters)

@@ -120,7 +120,6 @@ def _files_into(folder: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        target.mkdir(exist_ok=True)
         files = [file for file in temporary.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: (file.name == HEAD_FILE, str(file))):
             place = target / file.relative_to(temporary)

@@ -111,7 +111,28 @@ def classification_model(
 
 
 def classes_of(model: Any) -> tuple[str, ...]:
-    """Return the class names of a head of any kind, in the order of their codes."""
+    """Return the class names of a head of any kind, in the order of their codes.
+
+    Parameters
+    ----------
+    model : Module
+        A classification model, with PEFT's adapters or without, `LabelWords` or
+        `ClassNamePrompts`.
+
+    Returns
+    -------
+    tuple of K str
+        Of a classification model what its ``config.id2label`` says.
+
+    Examples
+    --------
+    >>> import transformers
+    >>> sizes = dict(vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1)
+    >>> config = transformers.BertConfig(**sizes, num_attention_heads=2,
+    ...                                  id2label={0: "joy", 1: "fear"})
+    >>> classes_of(transformers.BertForSequenceClassification(config))
+    ('joy', 'fear')
+    """
     own = getattr(model, "classes", None)
     if own is not None:
         return tuple(own)

@@ -240,7 +240,7 @@ def _check_padding(model: Any, batcher: Batcher, *, where: str) -> None:
     fillers = getattr(batcher, "fillers", None)
     if fillers is None:
         return  # pictures
-    config = unwrap(model).config
+    config: Any = unwrap(model).config
     text: Any = config.get_text_config() if hasattr(config, "get_text_config") else config
     named = getattr(text, "pad_token_id", None)
     if named != fillers["input_ids"]:
@@ -260,7 +260,14 @@ def _columns(model: Any, classes: tuple[str, ...], *, where: str) -> list[int] |
             f"`classes` of `{where}` must name the outputs of the model's head, one each: it has "
             f"{len(names)}, got {len(classes)} classes."
         )
-    if set(names.values()) != set(classes):
-        return None
+    known = set(names.values())
+    if not known & set(classes):
+        return None  # "LABEL_0" and so on: outputs without names, in the order of the codes
+    if known != set(classes):
+        raise InvalidInputError(
+            f"`classes` of `{where}` must be the names of the outputs of the model's head, which "
+            f"has no {sorted(set(classes) - known)[0]!r} but {sorted(known - set(classes))[0]!r}. "
+            "Write them as `model.config.id2label` does, in any order."
+        )
     place = {name: i for i, name in names.items()}
     return [place[name] for name in classes]

@@ -29,7 +29,7 @@ class Draw:
     Attributes
     ----------
     rows : list of dict of tensors
-        One row each, without the padding on its right.
+        One row each, without padding.
     labels : (n,) int
     rank : (n,) int
         Place within the class's draw: the rows of rank below m are a draw of m rows.
@@ -194,7 +194,7 @@ def _codes(labels: Any, n_classes: int) -> Codes:
 
 
 def _row(inputs: Row, i: int) -> Row:
-    """Return a copy of one row, cut behind its last real token."""
+    """Return a copy of one row, from its first real token to its last."""
     mask = inputs.get("attention_mask")
     if mask is None or mask.ndim != 2:
         return {name: value[i].detach().clone() for name, value in inputs.items()}
@@ -203,9 +203,11 @@ def _row(inputs: Row, i: int) -> Row:
             f"Every row that `dataloader` yields to `{_WHERE}` must have a real token, got one "
             "whose attention mask is all 0. Drop empty texts first."
         )
-    end = int(mask[i].nonzero()[-1]) + 1
+    real = mask[i].nonzero()
+    # on the left too: models that count positions would read a row by its batch's padding
+    start, end = int(real[0]), int(real[-1]) + 1
     return {
-        name: (value[i, :end] if _follows(value, mask) else value[i]).detach().clone()
+        name: (value[i, start:end] if _follows(value, mask) else value[i]).detach().clone()
         for name, value in inputs.items()
     }
 

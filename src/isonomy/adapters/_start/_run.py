@@ -16,14 +16,13 @@ from isonomy.adapters._start._draw import Draw, Progress, draw_rows, rows_per_cl
 from isonomy.adapters._start._head_rows import Head, HeadRecorder, write_head
 from isonomy.adapters._start._moments import MomentRecorder, Tokens
 from isonomy.adapters._start._passes import Passes
-from isonomy.adapters._start._session import main_input, measuring
+from isonomy.adapters._start._session import accepted_by, main_input, measuring
 from isonomy.adapters._start._solution import Solution, from_gradients, from_moments
 from isonomy.adapters._start._targets import Target
 from isonomy.adapters._start._writing import write_rows
 from isonomy.distributions.shrinkage import Shrinkage
 from isonomy.errors import InvalidInputError
 from isonomy.hidden_states._collect._reduce import _is_offloaded as is_offloaded
-from isonomy.hidden_states._collect._reduce import accepted_inputs
 
 __all__ = ["Init", "Run", "Settings"]
 
@@ -107,7 +106,7 @@ class Run:
             len(s.names),
             max(s.n_used(self.rare), s.n_head() if self.head is not None else 0),
             main_input=main_input(self.model),
-            accepted=accepted_inputs(self.model),
+            accepted=accepted_by(self.model),
             random_state=s.random_state,
             progress=progress,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from isonomy.adapters._head._seeding import seeded
+from isonomy.adapters._head._wrapped import WrappedHead
 from isonomy.errors import InvalidInputError
 from isonomy.hidden_states._collect._reduce import accepted_inputs, input_device
 
-__all__ = ["Runner", "main_input", "measuring", "without_wrappers"]
+__all__ = ["Runner", "accepted_by", "main_input", "measuring", "without_wrappers"]
 
 _WHERE = "bias_aware_start"
 
@@ -95,7 +97,7 @@ class Runner:
     @classmethod
     def of(cls, model: nn.Module) -> Runner:
         """Return the runner of a model: its device, and no cache of past tokens."""
-        settings = {"use_cache": False} if "use_cache" in accepted_inputs(model) else {}
+        settings = {"use_cache": False} if "use_cache" in accepted_by(model) else {}
         return cls(model, input_device(model), settings)
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> Any:
@@ -106,6 +108,13 @@ class Runner:
             for name, value in inputs.items()
         }
         return self.model(**moved, **self.settings)
+
+
+def accepted_by(model: nn.Module) -> frozenset[str]:
+    """Return the inputs that the model takes; a head around it takes fewer than what it wraps."""
+    if isinstance(model, WrappedHead):
+        return frozenset(inspect.signature(model.forward).parameters) - {"labels"}
+    return accepted_inputs(model)
 
 
 def main_input(model: nn.Module) -> str:

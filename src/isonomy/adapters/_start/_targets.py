@@ -11,10 +11,12 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
+from isonomy.adapters._head._class_prompts import ClassNamePrompts
+from isonomy.adapters._head._parts import tower_paths
 from isonomy.errors import InvalidInputError, MissingExtraError
 from isonomy.hidden_states._model._roles import linears_in
 
-__all__ = ["Target", "find_targets"]
+__all__ = ["Target", "find_targets", "reading_rows"]
 
 _WHERE = "bias_aware_start"
 _QUANTISED = ("bitsandbytes", "gptq", "awq", "hqq", "eetq", "aqlm", "torchao", "quanto")
@@ -90,6 +92,31 @@ def find_targets(
     if not targets:
         raise _no_layers(model)
     return targets, left
+
+
+def reading_rows(
+    model: nn.Module, targets: list[Target], left: dict[str, str]
+) -> tuple[list[Target], dict[str, str]]:
+    """Move the text side of `ClassNamePrompts` to ``left``: it reads class names, not rows.
+
+    A batch of as many pictures as there are classes would else be taken for its rows.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing else is adapted.
+    """
+    if not isinstance(model, ClassNamePrompts):
+        return targets, left
+    text = tower_paths(model)["text"]
+    names = {t.name for t in targets if text in t.name.split(".")}
+    kept = [t for t in targets if t.name not in names]
+    if not kept:
+        raise InvalidInputError(
+            f'`init="tail_structure"` of `{_WHERE}` starts what reads the pictures, and only the '
+            'text tower has LoRA here. Use `init="tail_gradient"`, or adapt the vision tower.'
+        )
+    return kept, left | dict.fromkeys(sorted(names), "it reads the names of the classes, not rows")
 
 
 def _short(name: str) -> str:

@@ -16,6 +16,8 @@ from isonomy.errors import InvalidInputError
 __all__ = [
     "IGNORED",
     "Batch",
+    "ClassRow",
+    "PerClass",
     "check_batch",
     "check_codes",
     "check_logits",
@@ -114,10 +116,29 @@ def check_codes(codes: Tensor, n_codes: int, *, name: str, where: str, none: int
     return codes
 
 
-def per_class(
-    weight: Tensor | NDArray[Any] | Sequence[float], like: Tensor, *, name: str, where: str
-) -> Tensor:
+class ClassRow:
+    """Numbers for each class, converted once for each dtype and device that asks for them."""
+
+    def __init__(self, values: Tensor | NDArray[np.float64]) -> None:
+        self._values = torch.as_tensor(values)
+        self._made: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def like(self, other: Tensor) -> Tensor:
+        """Return the numbers in the dtype and on the device of ``other``."""
+        key = (other.dtype, other.device)
+        if key not in self._made:
+            with torch.inference_mode(False):
+                self._made[key] = self._values.to(other)
+        return self._made[key]
+
+
+PerClass = Tensor | NDArray[Any] | Sequence[float] | ClassRow
+
+
+def per_class(weight: PerClass, like: Tensor, *, name: str, where: str) -> Tensor:
     """Return one number for each class (K,) in the dtype and on the device of ``like`` (n, K)."""
+    if isinstance(weight, ClassRow):
+        return weight.like(like)
     given = weight.tolist() if isinstance(weight, np.ndarray) else weight
     row = torch.as_tensor(given, dtype=like.dtype, device=like.device)
     if tuple(row.shape) != (like.shape[1],):

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isonomy._validation import check_real
-from isonomy.adapters.losses._batch import Batch, check_batch, per_class, up
+from isonomy.adapters.losses._batch import Batch, PerClass, check_batch, per_class, up
 from isonomy.adapters.losses._counts import ClassCounts, count_vector
 
 __all__ = [
     "balanced_softmax",
     "cross_entropy",
     "focal",
+    "log_prior",
     "logit_adjusted",
     "post_hoc_adjusted",
+    "shifted",
 ]
 
-Weight = Tensor | Sequence[float]
 
-
-def cross_entropy(logits: Tensor, labels: Tensor, *, weight: Weight | None = None) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, *, weight: PerClass | None = None) -> Tensor:
     """Return the cross-entropy of every row, in nats.
 
     Parameters
@@ -97,10 +96,8 @@ def logit_adjusted(
     >>> logit_adjusted(z, y, class_counts=[75, 25])
     tensor([1.3863])
     """
-    tau = check_real("tau", tau, where="logit_adjusted")
-    batch = check_batch(logits, labels, where="logit_adjusted")
-    shift = _log_prior(class_counts, tau, batch.logits, where="logit_adjusted")
-    return batch.only_known(_nll(batch, batch.logits + shift))
+    shift = log_prior(class_counts, tau, where="logit_adjusted")
+    return shifted(logits, labels, shift, where="logit_adjusted")
 
 
 def balanced_softmax(logits: Tensor, labels: Tensor, *, class_counts: ClassCounts) -> Tensor:
@@ -138,13 +135,12 @@ def balanced_softmax(logits: Tensor, labels: Tensor, *, class_counts: ClassCount
     >>> balanced_softmax(torch.zeros(1, 2), torch.tensor([0]), class_counts=[75, 25])
     tensor([0.2877])
     """
-    batch = check_batch(logits, labels, where="balanced_softmax")
-    shift = _log_prior(class_counts, 1.0, batch.logits, where="balanced_softmax")
-    return batch.only_known(_nll(batch, batch.logits + shift))
+    shift = log_prior(class_counts, 1.0, where="balanced_softmax")
+    return shifted(logits, labels, shift, where="balanced_softmax")
 
 
 def focal(
-    logits: Tensor, labels: Tensor, *, gamma: float = 2.0, weight: Weight | None = None
+    logits: Tensor, labels: Tensor, *, gamma: float = 2.0, weight: PerClass | None = None
 ) -> Tensor:
     """Return the focal loss of every row: little for rows that are already sure.
 
@@ -218,24 +214,32 @@ def post_hoc_adjusted(logits: Tensor, *, class_counts: ClassCounts, tau: float =
     >>> post_hoc_adjusted(torch.zeros(1, 2), class_counts=[50, 50])
     tensor([[0.6931, 0.6931]])
     """
-    tau = check_real("tau", tau, where="post_hoc_adjusted")
-    return up(logits) - _log_prior(class_counts, tau, up(logits), where="post_hoc_adjusted")
+    shift = log_prior(class_counts, tau, where="post_hoc_adjusted")
+    wide = up(logits)
+    return wide - per_class(shift, wide, name="class_counts", where="post_hoc_adjusted")
+
+
+def shifted(logits: Tensor, labels: Tensor, shift: PerClass, *, where: str) -> Tensor:
+    """Return the cross-entropy of logits plus one number for each class."""
+    batch = check_batch(logits, labels, where=where)
+    row = per_class(shift, batch.logits, name="class_counts", where=where)
+    return batch.only_known(_nll(batch, batch.logits + row))
 
 
 def _nll(batch: Batch, logits: Tensor) -> Tensor:
     return -batch.of_label(torch.log_softmax(logits, dim=1))
 
 
-def _weighted(batch: Batch, loss: Tensor, weight: Weight | None, *, where: str) -> Tensor:
+def _weighted(batch: Batch, loss: Tensor, weight: PerClass | None, *, where: str) -> Tensor:
     if weight is not None:
         row = per_class(weight, batch.logits, name="weight", where=where)
         loss = row[batch.labels] * loss
     return batch.only_known(loss)
 
 
-def _log_prior(class_counts: ClassCounts, tau: float, like: Tensor, *, where: str) -> Tensor:
+def log_prior(class_counts: ClassCounts, tau: float, *, where: str) -> NDArray[np.float64]:
     """Return tau log pi (K,); classes without rows are allowed where tau is 0."""
-    needs = None if tau == 0 else "the loss takes the logarithm of their share"
+    tau = check_real("tau", tau, where=where)
+    needs = None if tau == 0 else "the loss takes the logarithm of their share; tau=0 takes none"
     counts = count_vector(class_counts, where=where, needs_rows=needs)
-    shift = np.zeros_like(counts) if tau == 0 else tau * np.log(counts / counts.sum())
-    return per_class(shift, like, name="class_counts", where=where)
+    return np.zeros_like(counts) if tau == 0 else tau * np.log(counts / counts.sum())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,9 +10,9 @@ from torch import Tensor
 from isonomy.adapters.losses._batch import check_batch, check_codes
 from isonomy.adapters.losses._cells import CellFeatures, CellKind, ElementsInCells, RowsInCells
 from isonomy.adapters.losses._matching import check_statistics
-from isonomy.adapters.losses.linearised import Penalty, linearise
+from isonomy.adapters.losses.linearised import Penalty, Tangent, linearise
 from isonomy.adapters.losses.multi_labels import check_multi_label
-from isonomy.adapters.losses.running import RunningMeans
+from isonomy.adapters.losses.running import CellMeans, RunningMeans
 from isonomy.errors import GroupsRequiredError, InvalidInputError
 
 __all__ = [
@@ -64,7 +63,7 @@ class GroupRates(CellKind):
         else:
             one = check_batch(logits, labels, where=self.name)
             known, p = one.known, torch.softmax(one.logits, dim=1)
-        return RowsInCells(torch.where(known, codes, torch.full_like(codes, -1)), p, known)
+        return RowsInCells(torch.where(known, codes, UNKNOWN), p, known)
 
 
 class GroupHits(CellKind):
@@ -87,9 +86,7 @@ class GroupHits(CellKind):
         hit = one.of_label(torch.softmax(one.logits, dim=1))
         cell = one.labels * self.n_groups + codes
         inside = one.known & (codes != UNKNOWN)
-        return RowsInCells(
-            torch.where(inside, cell, torch.full_like(cell, -1)), hit[:, None], one.known
-        )
+        return RowsInCells(torch.where(inside, cell, UNKNOWN), hit[:, None], one.known)
 
     def _elements(self, logits: Tensor, labels: Tensor, codes: Tensor) -> CellFeatures:
         many = check_multi_label(logits, labels, where=self.name)
@@ -105,13 +102,14 @@ class RateGap(Penalty):
     """D of `demographic_parity_penalty`."""
 
     multi_label: bool = False
-    coefficients: Mapping[str, float] = field(default_factory=lambda: {"rate_gap": 1.0})
 
-    def parts(self, means: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    def at(self, means: CellMeans) -> Tangent:
         """Return the mean squared difference of predictions over pairs of groups."""
-        rates = means.T
-        gaps, _ = _pair_gaps(rates, seen.expand(len(rates), -1))
-        return {"rate_gap": gaps.mean() if self.multi_label else 0.5 * gaps.sum()}
+        rates = means.own.T
+        gaps, slopes, _ = _pair_gaps(rates, means.seen.expand(len(rates), -1))
+        factor = 1.0 / len(rates) if self.multi_label else 0.5
+        value = factor * gaps.sum()
+        return Tangent({"rate_gap": value}, value, factor * slopes.T, means.average)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,26 +117,28 @@ class HitGap(Penalty):
     """D of `equal_opportunity_penalty`."""
 
     n_groups: int
-    coefficients: Mapping[str, float] = field(default_factory=lambda: {"hit_gap": 1.0})
 
-    def parts(self, means: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    def at(self, means: CellMeans) -> Tangent:
         """Return the mean squared difference of hits over pairs of groups and classes."""
-        hits, seen = means.reshape(-1, self.n_groups), seen.reshape(-1, self.n_groups)
-        gaps, defined = _pair_gaps(hits, seen)
-        return {"hit_gap": gaps.sum() / defined.sum().clamp_min(1)}
+        hits = means.own.reshape(-1, self.n_groups)
+        gaps, slopes, defined = _pair_gaps(hits, means.seen.reshape(-1, self.n_groups))
+        n = defined.sum().clamp_min(1)
+        value = gaps.sum() / n
+        return Tangent({"hit_gap": value}, value, slopes.reshape(-1, 1) / n, means.average)
 
 
-def _pair_gaps(rates: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _pair_gaps(rates: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return, for every row of (K, G), the mean squared difference of pairs of groups seen.
 
-    It is twice the variance over groups with divisor G - 1. Rows with fewer than two
-    groups give 0 and are not ``defined``.
+    It is twice the variance over groups with divisor G - 1; its slopes (K, G) are second.
+    Rows with fewer than two groups give 0 and are not ``defined``, third.
     """
     n = seen.sum(dim=1)
-    rates = torch.where(seen, rates, torch.zeros_like(rates))
+    rates = rates * seen
     centre = rates.sum(dim=1) / n.clamp_min(1)
-    spread = torch.where(seen, rates - centre[:, None], torch.zeros_like(rates))
-    return 2.0 * (spread**2).sum(dim=1) / (n - 1).clamp_min(1), n >= 2
+    spread = (rates - centre[:, None]) * seen
+    pairs = (n - 1).clamp_min(1)
+    return 2.0 * (spread**2).sum(dim=1) / pairs, 4.0 * spread / pairs[:, None], n >= 2
 
 
 def demographic_parity_penalty(

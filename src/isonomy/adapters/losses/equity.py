@@ -13,9 +13,9 @@ from isonomy.adapters.losses._batch import check_batch
 from isonomy.adapters.losses._cells import CellFeatures, CellKind, ElementsInCells, RowsInCells
 from isonomy.adapters.losses._matching import check_statistics
 from isonomy.adapters.losses.class_grouping import ClassGroups
-from isonomy.adapters.losses.linearised import Penalty, linearise
+from isonomy.adapters.losses.linearised import Penalty, Tangent, linearise
 from isonomy.adapters.losses.multi_labels import check_multi_label
-from isonomy.adapters.losses.running import RunningMeans
+from isonomy.adapters.losses.running import CellMeans, RunningMeans
 
 __all__ = ["EquityCells", "EquityElements", "EquityPenalty", "equity_penalty"]
 
@@ -30,6 +30,7 @@ class EquityCells(CellKind):
     def __init__(self, n_classes: int) -> None:
         self.name, self.multi_label = "equity", False
         self.n_cells, self.n_features = n_classes, 1 + n_classes
+        self.n_shared = n_classes
 
     def features(
         self, logits: Tensor, labels: Tensor, groups: Tensor | None = None
@@ -38,9 +39,9 @@ class EquityCells(CellKind):
         batch = check_batch(logits, labels, where="equity_penalty")
         own = batch.of_label(batch.logits)
         margin = own - torch.logsumexp(batch.of_others(batch.logits), dim=1)
-        found = torch.cat([margin[:, None], torch.softmax(batch.logits, dim=1)], dim=1)
-        codes = torch.where(batch.known, batch.labels, torch.full_like(batch.labels, -1))
-        return RowsInCells(codes, found, batch.known)
+        codes = torch.where(batch.known, batch.labels, -1)
+        p = torch.softmax(batch.logits, dim=1)
+        return RowsInCells(codes, margin[:, None], batch.known, p)
 
 
 class EquityElements(CellKind):
@@ -71,44 +72,43 @@ class EquityPenalty(Penalty):
     histogram_weight: float = 1.0
     lift_only: bool = False
 
-    @property
-    def coefficients(self) -> dict[str, float]:  # type: ignore[override]
-        """Weights of the two parts."""
-        return {"margin": self.margin_weight, "histogram": self.histogram_weight}
-
-    def parts(self, means: Tensor, seen: Tensor) -> dict[str, Tensor]:
-        """Return the squared difference of mean margins and the divergence of histograms."""
+    def at(self, means: CellMeans) -> Tangent:
+        """Return the squared difference of mean margins, the divergence, and their slopes."""
         k = len(self.privileged)
-        labels = seen[:k]
-        if len(means) == k:
-            histogram = means[:, 1:][labels].mean(dim=0) if labels.any() else means[0, 1:]
-        else:
-            labels = labels & seen[k:]
-            rates = (means[:k, 1] + means[k:, 1]) * labels
-            histogram = rates / rates.sum().clamp_min(1e-300)
-        return {
-            "margin": self._margin(means[:k, 0], seen[:k]),
-            "histogram": _divergence(histogram, labels),
-        }
+        seen, shared = means.seen[:k], means.average
+        slopes = torch.zeros_like(means.own)
+        margin, slopes[:k, 0] = self._margin(means.own[:k, 0], seen)
+        if len(means.own) == k:
+            divergence, slope = _divergence(shared, seen)
+            shared = self.histogram_weight * slope
+        else:  # multi-label: of every label rows with and without it
+            both = seen & means.seen[k:]
+            rates = (means.own[:k, 1] + means.own[k:, 1]) * both
+            total = rates.sum().clamp_min(1e-300)
+            divergence, slope = _divergence(rates / total, both)
+            slope = (slope - (slope * rates).sum() / total) * both / total
+            slopes[:, 1] = self.histogram_weight * slope.repeat(2)
+        value = self.margin_weight * margin + self.histogram_weight * divergence
+        return Tangent({"margin": margin, "histogram": divergence}, value, slopes, shared)
 
-    def _margin(self, margins: Tensor, seen: Tensor) -> Tensor:
+    def _margin(self, margins: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         high = torch.as_tensor(self.privileged, device=seen.device) & seen
         low = torch.as_tensor(self.unprivileged, device=seen.device) & seen
-        if not (high.any() and low.any()):
-            return margins.new_zeros(())
-        lead = margins[high].mean()
+        n_high, n_low = high.sum(), low.sum()
+        low_mean = low.to(margins.dtype) / n_low.clamp_min(1)
+        contrast = high.to(margins.dtype) / n_high.clamp_min(1) - low_mean
+        gap = (contrast * margins).sum() * ((n_high > 0) & (n_low > 0))
         if self.lift_only:
-            return (lead.detach() - margins[low].mean()).clamp_min(0.0) ** 2
-        return (lead - margins[low].mean()) ** 2
+            gap, contrast = gap.clamp_min(0.0), -low_mean
+        return gap**2, 2.0 * self.margin_weight * gap * contrast
 
 
-def _divergence(histogram: Tensor, seen: Tensor) -> Tensor:
-    """Return KL(uniform over the labels seen || smoothed histogram), in nats."""
-    if not seen.any():
-        return histogram.new_zeros(())
-    share = 1.0 / int(seen.sum())
-    smoothed = (1.0 - SMOOTHING) * histogram[seen] + SMOOTHING * share
-    return -share * torch.log(smoothed / share).sum()
+def _divergence(histogram: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return KL(uniform over the labels seen || smoothed histogram) in nats, and its slope."""
+    n = seen.sum().clamp_min(1)
+    # in this order: a float times a tensor of integers would be float32
+    over_share = (1.0 - SMOOTHING) * (n * histogram) + SMOOTHING
+    return -(torch.log(over_share) * seen).sum() / n, (SMOOTHING - 1.0) / over_share * seen
 
 
 def equity_penalty(
@@ -139,7 +139,7 @@ def equity_penalty(
         Weights of the two parts.
     lift_only : bool, default False
         Count only a lag of the unprivileged classes, and let only their rows feel it: the
-        privileged margins are not pulled down.
+        privileged margins are not pulled down. `make_objective("equity")` has True.
     max_weight : float, optional, default 100.0
         Largest weight of a row relative to a row of a label of average share; None: no cap.
 

@@ -12,9 +12,9 @@ from isonomy._validation import check_real
 from isonomy.adapters.losses._batch import check_batch
 from isonomy.adapters.losses._cells import CellFeatures, CellKind, ElementsInCells
 from isonomy.adapters.losses._matching import check_statistics
-from isonomy.adapters.losses.linearised import Penalty, linearise
+from isonomy.adapters.losses.linearised import Penalty, Tangent, linearise
 from isonomy.adapters.losses.multi_labels import check_multi_label
-from isonomy.adapters.losses.running import RunningMeans
+from isonomy.adapters.losses.running import CellMeans, RunningMeans
 
 __all__ = ["LevelAndGap", "LevelCells", "gap_penalty", "level_penalty"]
 
@@ -52,29 +52,22 @@ class LevelAndGap(Penalty):
     gamma: float
     margin: float
 
-    @property
-    def coefficients(self) -> dict[str, float]:  # type: ignore[override]
-        """Weights of the two parts."""
-        return {"level": self.beta, "gap": self.gamma}
-
-    def parts(self, means: Tensor, seen: Tensor) -> dict[str, Tensor]:
-        """Return L_level and L_gap over the labels seen with and without their texts."""
-        k = len(means) // 2
-        both = seen[:k] & seen[k:]
-        if not both.any():
-            return {"level": means.new_zeros(()), "gap": means.new_zeros(())}
-        with_label, without = means[:k, 0][both], means[k:, 0][both]
-        gap = with_label.mean() - without.mean()
-        return {
-            "level": _spread(with_label) + _spread(without),
-            "gap": (self.margin - gap).clamp_min(0.0),
-        }
-
-
-def _spread(levels: Tensor) -> Tensor:
-    # vector_norm has gradient 0 where all levels are equal; a square root has none there
-    spread: Tensor = vector_norm(levels - levels.mean()) / len(levels) ** 0.5
-    return spread
+    def at(self, means: CellMeans) -> Tangent:
+        """Return L_level and L_gap over labels seen with and without their texts, and slopes."""
+        both = means.seen.view(2, -1).all(dim=0)
+        n = both.sum().clamp_min(1).to(means.own.dtype)
+        levels = means.own.view(2, -1) * both  # with the label, without it
+        centres = levels.sum(dim=1) / n
+        deviations = (levels - centres[:, None]) * both
+        norms = vector_norm(deviations, dim=1) * n**0.5
+        gap = (self.margin - (centres[0] - centres[1])).clamp_min(0.0) * both.any()
+        parts = {"level": norms.sum() / n, "gap": gap}
+        # where all levels are equal the slope is 0
+        slopes = self.beta * deviations / norms.clamp_min(1e-300)[:, None]
+        lift = self.gamma / n * (gap > 0) * both
+        slopes += torch.stack([-lift, lift])
+        value = self.beta * parts["level"] + self.gamma * gap
+        return Tangent(parts, value, slopes.view(-1, 1), means.average)
 
 
 def level_penalty(
@@ -186,9 +179,9 @@ def gap_penalty(
 
 
 def _penalty(
-    logits: Tensor, labels: Tensor, statistics: RunningMeans, penalty: Penalty, cap: Cap
+    logits: Tensor, labels: Tensor, statistics: RunningMeans, penalty: LevelAndGap, cap: Cap
 ) -> Tensor:
-    where = "gap_penalty" if penalty.coefficients["gap"] else "level_penalty"
+    where = "gap_penalty" if penalty.gamma else "level_penalty"
     check_statistics(statistics, "label_balance", labels, where=where)
     line = linearise(penalty, statistics, max_weight=cap)
     return line.per_sample(statistics.kind.features(logits, labels))

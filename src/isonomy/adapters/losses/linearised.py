@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from isonomy.adapters.losses._cells import CellFeatures
-from isonomy.adapters.losses.running import RunningMeans
+from isonomy.adapters.losses._cells import CellFeatures, Slope
+from isonomy.adapters.losses.running import CellMeans, RunningMeans
 
-__all__ = ["LinearPenalty", "Penalty", "linearise"]
+__all__ = ["LinearPenalty", "Penalty", "Tangent", "linearise"]
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """A penalty D at some means, in closed form: autograd would cost more than all the rest.
+
+    Attributes
+    ----------
+    parts : dict
+        Every part of D, a scalar each, not weighted.
+    value : Tensor ()
+        D, the weighted sum of the parts.
+    own : (C, f)
+        dD / d own means; 0 for cells that were not seen.
+    shared : (F - f,)
+        dD / d average.
+    """
+
+    parts: dict[str, Tensor]
+    value: Tensor
+    own: Tensor
+    shared: Tensor
 
 
 class Penalty(ABC):
-    """A differentiable function D of the means of cells.
-
-    ``coefficients`` weighs the parts: D is their weighted sum.
-    """
-
-    coefficients: Mapping[str, float]
+    """A differentiable function D of the means of cells."""
 
     @abstractmethod
-    def parts(self, means: Tensor, seen: Tensor) -> dict[str, Tensor]:
-        """Return every part of D, a scalar each; cells not ``seen`` are left out."""
-
-    def value(self, means: Tensor, seen: Tensor) -> Tensor:
-        """Return D, a scalar."""
-        parts = self.parts(means, seen)
-        return sum((self.coefficients[k] * v for k, v in parts.items()), means.new_zeros(()))
+    def at(self, means: CellMeans) -> Tangent:
+        """Return D, its parts and its slopes; cells that were not seen are left out."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,11 @@ class LinearPenalty:
     """
 
     value: Tensor
-    coefficients: Tensor
-    means: Tensor
+    slope: Slope
 
     def per_sample(self, found: CellFeatures) -> Tensor:
         """Return the contribution of every row (n,), 0 where it has no label."""
-        change = found.dot(self.coefficients, self.means)
+        change = found.dot(self.slope)
         level = self.value.to(change.dtype).to(change.device)
         return torch.where(found.known, level + change, torch.zeros_like(change))
 
@@ -67,14 +77,17 @@ def linearise(
     ``max_weight`` caps 1 / (n_cells pi_c), which is 1 for a cell of average share: with a
     cell a hundred times rarer than average, the noise of one row would be the whole step.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        means = statistics.means.detach().clone().requires_grad_(True)
-        value = penalty.value(means, statistics.seen)
-        gradient = torch.zeros_like(means)
-        if value.requires_grad:
-            gradient = torch.autograd.grad(value, means)[0]
+    means = statistics.summary()
+    found = penalty.at(means)
     shares = statistics.shares
     inverse = torch.where(shares > 0, 1.0 / shares.clamp_min(1e-300), torch.zeros_like(shares))
     if max_weight is not None:
         inverse = inverse.clamp_max(max_weight * len(shares))
-    return LinearPenalty(value.detach(), gradient * inverse[:, None], means.detach())
+    weight = inverse * means.seen / means.seen.sum().clamp_min(1)
+    columns = [
+        found.own * inverse[:, None],
+        means.own,
+        weight[:, None],
+        statistics.project(found.shared)[:, None],
+    ]
+    return LinearPenalty(found.value, Slope(torch.cat(columns, dim=1), found.shared))

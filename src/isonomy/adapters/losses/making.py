@@ -12,21 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isonomy._validation import check_choice
+from isonomy.adapters.losses._batch import ClassRow
 from isonomy.adapters.losses._counts import ClassCounts, class_names, count_vector
 from isonomy.adapters.losses._settings import Choice, Flag, Names, Number, Setting, fill_settings
 from isonomy.adapters.losses.class_grouping import ClassGroups, class_groups
 from isonomy.adapters.losses.class_weights import class_balanced_weights
-from isonomy.adapters.losses.cross_entropies import (
-    balanced_softmax,
-    cross_entropy,
-    focal,
-    logit_adjusted,
-)
+from isonomy.adapters.losses.cross_entropies import cross_entropy, focal, log_prior, shifted
 from isonomy.adapters.losses.demographics import HitGap, RateGap
 from isonomy.adapters.losses.equity import EquityPenalty
 from isonomy.adapters.losses.label_balance import LevelAndGap
 from isonomy.adapters.losses.linearised import Penalty
-from isonomy.adapters.losses.margins import ldam
+from isonomy.adapters.losses.margins import class_margins, with_margins
 from isonomy.adapters.losses.multi_labels import binary_cross_entropy
 from isonomy.adapters.losses.objective import Objective
 from isonomy.adapters.losses.penalised import PenalisedObjective
@@ -57,9 +53,9 @@ class _Asked:
     def by_name(self) -> dict[str, float]:
         return dict(zip(self.classes, self.counts.tolist(), strict=True))
 
-    def need_rows(self, reason: str) -> NDArray[np.float64]:
-        where = f'make_objective("{self.name}")'
-        return count_vector(self.by_name, where=where, needs_rows=reason)
+    @property
+    def where(self) -> str:
+        return f'make_objective("{self.name}")'
 
     @property
     def common(self) -> dict[str, Any]:
@@ -117,6 +113,11 @@ def make_objective(
     damped. ``ramp`` is the share of the training over which the penalty's weight grows from
     0, ``momentum`` that of `running_means`, ``tau`` that of `logit_adjusted` in the loss.
 
+    "equity" has ``tau=0.75, weight=0.1, lift_only=True`` by default. Measured on Banking77 at
+    10:1 with the benchmarks' small Llama layout (250 steps, one seed): a penalty of that
+    weight that also pulls the privileged margins down costs accuracy, one that only lifts
+    gains .7 points of macro-F1 over ``weight=0``, and weights of .3 and more lose it again.
+
     Examples
     --------
     >>> import torch
@@ -163,25 +164,23 @@ def _cross_entropy(asked: _Asked) -> Objective:
 
 
 def _class_balanced(asked: _Asked) -> Objective:
-    weight = class_balanced_weights(asked.by_name, beta=asked["beta"])
+    weight = ClassRow(class_balanced_weights(asked.by_name, beta=asked["beta"]))
     return _plain(asked, lambda z, y: cross_entropy(z, y, weight=weight))
 
 
-def _adjusted(asked: _Asked) -> Loss:
-    counts, tau = asked.counts, asked["tau"]
+def _adjusted(asked: _Asked, tau: float) -> Loss:
     if tau == 0:
         return cross_entropy
-    asked.need_rows("the loss takes the logarithm of their share; tau=0 takes none")
-    return lambda z, y: logit_adjusted(z, y, class_counts=counts, tau=tau)
+    shift = ClassRow(log_prior(asked.by_name, tau, where=asked.where))
+    return lambda z, y: shifted(z, y, shift, where=asked.where)
 
 
 def _logit_adjusted(asked: _Asked) -> Objective:
-    return _plain(asked, _adjusted(asked))
+    return _plain(asked, _adjusted(asked, asked["tau"]))
 
 
 def _balanced_softmax(asked: _Asked) -> Objective:
-    counts = asked.need_rows("the loss takes the logarithm of their share")
-    return _plain(asked, lambda z, y: balanced_softmax(z, y, class_counts=counts))
+    return _plain(asked, _adjusted(asked, 1.0))
 
 
 def _focal(asked: _Asked) -> Objective:
@@ -189,20 +188,15 @@ def _focal(asked: _Asked) -> Objective:
 
 
 def _ldam(asked: _Asked) -> Objective:
-    counts = asked.need_rows("a margin divides by the rows of its class")
-    part = {"max_margin": asked["max_margin"], "scale": asked["scale"]}
+    margins = ClassRow(class_margins(asked.by_name, asked["max_margin"], where=asked.where))
 
-    def early(z: Tensor, y: Tensor) -> Tensor:
-        return ldam(z, y, class_counts=counts, **part)
+    def loss(weight: ClassRow | None) -> Loss:
+        return lambda z, y: with_margins(z, y, margins, scale=asked["scale"], weight=weight)
 
     if asked.name == "ldam":
-        return _plain(asked, early)
-    weight = class_balanced_weights(asked.by_name, beta=asked["beta"])
-
-    def late(z: Tensor, y: Tensor) -> Tensor:
-        return ldam(z, y, class_counts=counts, weight=weight, **part)
-
-    return _plain(asked, early, late_loss=late, deferred=asked["deferred"])
+        return _plain(asked, loss(None))
+    weight = ClassRow(class_balanced_weights(asked.by_name, beta=asked["beta"]))
+    return _plain(asked, loss(None), late_loss=loss(weight), deferred=asked["deferred"])
 
 
 def _group_dro(asked: _Asked) -> Objective:
@@ -217,7 +211,7 @@ def _group_dro(asked: _Asked) -> Objective:
 def _binary(asked: _Asked) -> Loss:
     if asked["weight_beta"] == 0:
         return binary_cross_entropy
-    weight = class_balanced_weights(asked.by_name, beta=asked["weight_beta"])
+    weight = ClassRow(class_balanced_weights(asked.by_name, beta=asked["weight_beta"]))
     return lambda z, y: binary_cross_entropy(z, y, weight=weight)
 
 
@@ -237,7 +231,7 @@ def _penalised(
     )
     return PenalisedObjective(
         asked.name,
-        loss=_binary(asked) if multi_label else _adjusted(asked),
+        loss=_binary(asked) if multi_label else _adjusted(asked, asked["tau"]),
         penalty=penalty,
         statistics=means,
         weight=weight,
@@ -319,7 +313,7 @@ _EQUITY: dict[str, Setting] = {
     "weight": Number(0.1, low=0.0),
     "margin_weight": Number(1.0, low=0.0),
     "histogram_weight": Number(1.0, low=0.0),
-    "lift_only": Flag(False),
+    "lift_only": Flag(True),
 }
 _WEIGHT_BETA = {"weight_beta": Number(0.0, low=0.0, high=1.0)}
 _WEIGHT = {"weight": Number(1.0, low=0.0)}
@@ -334,7 +328,7 @@ _RECIPES: dict[str, tuple[Callable[[_Asked], Objective], Mapping[str, Setting]]]
     "ldam": (_ldam, _LDAM),
     "ldam_drw": (_ldam, {**_LDAM, **_BETA, "deferred": Number(0.8, low=0.0, high=1.0)}),
     "group_dro": (_group_dro, {"step_size": Number(0.01, low=0.0), **_CAP}),
-    "equity": (_equity, {**_TAU, **_EQUITY, **_RULE, **_RUNNING}),
+    "equity": (_equity, {"tau": Number(0.75), **_EQUITY, **_RULE, **_RUNNING}),
     "label_balance": (_label_balance, {**_NO_TAU, **_BALANCE, **_RUNNING}),
     "demographic_parity": (_demographic, {**_NO_TAU, **_WEIGHT, **_RUNNING}),
     "equal_opportunity": (_demographic, {**_NO_TAU, **_WEIGHT, **_RUNNING}),

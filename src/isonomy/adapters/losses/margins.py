@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isonomy._validation import check_real
-from isonomy.adapters.losses._batch import check_batch, per_class
+from isonomy.adapters.losses._batch import PerClass, check_batch, per_class
 from isonomy.adapters.losses._counts import ClassCounts, count_vector
 
-__all__ = ["ldam"]
+__all__ = ["class_margins", "ldam", "with_margins"]
 
 
 def ldam(
@@ -21,7 +21,7 @@ def ldam(
     class_counts: ClassCounts,
     max_margin: float = 0.5,
     scale: float = 10.0,
-    weight: Tensor | Sequence[float] | None = None,
+    weight: PerClass | None = None,
 ) -> Tensor:
     """Return the cross-entropy of logits from which each row's own margin is taken.
 
@@ -66,13 +66,28 @@ def ldam(
     >>> ldam(z, y, class_counts=[160, 10], scale=1.0)
     tensor([0.8259, 0.9741])
     """
-    max_margin = check_real("max_margin", max_margin, where="ldam", low=0.0)
+    margins = class_margins(class_counts, max_margin, where="ldam")
     scale = check_real("scale", scale, where="ldam", low=1e-6)
-    batch = check_batch(logits, labels, where="ldam")
+    return with_margins(logits, labels, margins, scale=scale, weight=weight)
+
+
+def class_margins(
+    class_counts: ClassCounts, max_margin: float, *, where: str
+) -> NDArray[np.float64]:
+    """Return Delta_k of every class (K,), the largest of which is ``max_margin``."""
+    max_margin = check_real("max_margin", max_margin, where=where, low=0.0)
     counts = count_vector(
-        class_counts, where="ldam", needs_rows="a margin divides by the rows of its class"
+        class_counts, where=where, needs_rows="a margin divides by the rows of its class"
     )
-    margins = max_margin * (counts.min() / counts) ** 0.25
+    margins: NDArray[np.float64] = max_margin * (counts.min() / counts) ** 0.25
+    return margins
+
+
+def with_margins(
+    logits: Tensor, labels: Tensor, margins: PerClass, *, scale: float, weight: PerClass | None
+) -> Tensor:
+    """Return the loss of `ldam` for margins that are known already."""
+    batch = check_batch(logits, labels, where="ldam")
     row = per_class(margins, batch.logits, name="class_counts", where="ldam")
     own = torch.zeros_like(batch.logits).scatter(1, batch.labels[:, None], row[batch.labels, None])
     loss = -batch.of_label(torch.log_softmax(scale * (batch.logits - own), dim=1))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from isonomy.adapters.losses._batch import IGNORED, check_logits, per_class, up
+from isonomy.adapters.losses._batch import IGNORED, PerClass, check_logits, per_class, up
 from isonomy.errors import InvalidInputError
 
 __all__ = ["MultiLabelBatch", "binary_cross_entropy", "check_multi_label"]
@@ -58,7 +57,7 @@ def check_multi_label(logits: Tensor, labels: Tensor, *, where: str) -> MultiLab
 
 
 def binary_cross_entropy(
-    logits: Tensor, labels: Tensor, *, weight: Tensor | Sequence[float] | None = None
+    logits: Tensor, labels: Tensor, *, weight: PerClass | None = None
 ) -> Tensor:
     """Return the binary cross-entropy of every row, averaged over the labels, in nats.
 

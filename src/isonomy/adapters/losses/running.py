@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isonomy.adapters.losses._cells import CellKind
+from isonomy.adapters.losses._cells import CellFeatures, CellKind
 from isonomy.adapters.losses._state import check_state
 from isonomy.errors import InvalidInputError
 from isonomy.hidden_states._collect._device_moments import accumulation_device
 
-__all__ = ["RunningMeans", "Statistics"]
+__all__ = ["CellMeans", "RunningMeans", "Statistics"]
+
+
+@dataclass(frozen=True)
+class CellMeans:
+    """What a penalty is a function of.
+
+    Attributes
+    ----------
+    own : (C, f)
+        Means of every cell's own features, 0 where no row was seen.
+    average : (F - f,)
+        The mean over cells seen of the means of the shared features.
+    seen : (C,) bool
+    """
+
+    own: Tensor
+    average: Tensor
+    seen: Tensor
 
 
 class Statistics(ABC):
@@ -167,10 +186,13 @@ class RunningMeans(Statistics):
         groups : Tensor (n,), optional
         """
         with torch.no_grad():
-            found = self.kind.features(logits, labels, groups)
-            pending, c = self._sums_near(logits), self.kind.n_cells
-            pending[0].add_(found.known.sum().to(pending.device))
-            found.add_to(pending[1 : 1 + c], pending[1 + c :].view(c, -1))
+            self.add(self.kind.features(logits, labels, groups), logits)
+
+    def add(self, found: CellFeatures, like: Tensor) -> None:
+        """Add features, without a graph, of a micro-batch that lies where ``like`` does."""
+        pending, c = self._sums_near(like), self.kind.n_cells
+        pending[0].add_(found.known.sum().to(pending.device))
+        found.add_to(pending[1 : 1 + c], pending[1 + c :].view(c, -1))
 
     def _move(self, sums: Tensor) -> None:
         c = self.kind.n_cells
@@ -194,8 +216,25 @@ class RunningMeans(Statistics):
     @property
     def means(self) -> Tensor:
         """Mean features of every cell, 0 where none was seen: (n_cells, n_features)."""
-        weight = torch.where(self.seen, self["cell_weight"], torch.ones_like(self["cell_weight"]))
-        return self["cell_total"] / weight[:, None]
+        return self["cell_total"] / self._divisor[:, None]
+
+    @property
+    def _divisor(self) -> Tensor:
+        return torch.where(self.seen, self["cell_weight"], 1.0)
+
+    def summary(self) -> CellMeans:
+        """Return the means as a penalty takes them: (n_cells, n_features) is never formed."""
+        seen, f = self.seen, self.kind.n_features - self.kind.n_shared
+        total, divisor = self["cell_total"], self._divisor
+        # a cell without rows has the total 0
+        each = 1.0 / (divisor * seen.sum().clamp_min(1))
+        return CellMeans(total[:, :f] / divisor[:, None], each @ total[:, f:], seen)
+
+    def project(self, direction: Tensor) -> Tensor:
+        """Return ``<direction, mean of the shared features>`` of every cell: (n_cells,)."""
+        f = self.kind.n_features - self.kind.n_shared
+        projected: Tensor = self["cell_total"][:, f:] @ direction / self._divisor
+        return projected
 
     @property
     def shares(self) -> Tensor:
