@@ -52,7 +52,8 @@ def test_every_public_package_is_in_the_docs():
         for path in (ROOT / "src/isonomy").iterdir()
         if not path.name.startswith(("_", ".")) and (path.is_dir() or path.suffix == ".py")
     }
-    assert found - {"isonomy.cli"} == set(PUBLIC) - {"isonomy"}
+    top = {package for package in PUBLIC if package.count(".") == 1}
+    assert found - {"isonomy.cli"} == top
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

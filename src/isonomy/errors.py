@@ -165,7 +165,7 @@ class FoldWarning(IsonomyWarning):
 
 
 class SameCountsWarning(IsonomyWarning):
-    """All classes have as many training rows, so that none is rare: what served rare ones is off."""
+    """All classes have as many training rows: none is rare, and what served rare ones is off."""
 
 
 class SmallCellWarning(IsonomyWarning):

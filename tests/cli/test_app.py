@@ -20,7 +20,7 @@ from isonomy.cli.app import app
 from isonomy.cli.exits import one_line
 from isonomy.errors import InvalidInputError
 
-COMMANDS = ("demo", "audit", "steer", "collect", "report")
+COMMANDS = ("demo", "audit", "steer", "collect", "finetune", "report")
 runner = CliRunner()
 
 

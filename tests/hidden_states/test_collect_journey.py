@@ -130,7 +130,8 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch):
         tracemalloc.start()
         collect(model, stream(n), **options, progress=measure(n))
         tracemalloc.stop()
-    assert tensors[1024] == tensors[128]
+    # fewer, where something of an earlier test was freed in between
+    assert tensors[1024] <= tensors[128]
     # less a row than its one vector of 16 float32 numbers
     assert traced[1024] - traced[128] < 64 * (1024 - 128)
 

@@ -96,8 +96,8 @@ def layer_profile(
 
     Divisors are counts (std: K). At the last layer z is the model's own logit. Lenses of
     different layers share one scale only as far as the final norm makes them. Following the
-    abstract of "Debiasing the Fine-Grained Classification Task in LLMs with Bias-Aware PEFT"
-    (ACL 2025) as far as its text was at hand.
+    abstract of Zhao, Yang and Chen on bias-aware PEFT (ACL 2025, long paper 717) as far as its
+    text was at hand.
 
     What it does not promise: that a layer whose lens shows a bias is where it arises; later
     layers may read what the lens does not. `choose_layer` intervenes instead.

@@ -82,7 +82,7 @@ def cobias(y_true: Any, y_pred: Any, *, sample_weight: ArrayLike | None = None) 
 
         COBias = 2 / (K (K - 1)) sum_{i < j} |r_i - r_j|
 
-    Lin and You, "COBias and Debias" (2024), where the recall of a class is called its
+    Lin and You (2024), where the recall of a class is called its
     accuracy. Unchanged when labels are renamed or rows are put in another order.
 
     Examples
