@@ -158,10 +158,9 @@ def bias_aware_start(
     weights are rounded to 8 bits.
 
     What it does not promise: that the rare classes end better. It is a start, and training
-    may leave it. ``head="class_means"`` is for short budgets. Measured on Banking77 at 10:1
-    with the benchmarks' small Llama layout (one seed): macro-F1 .59 to .65 after 250 steps,
-    but .76 to .74 after 900. A head of a tenth of the scale loses as much there: what costs
-    is where its weights point, not how large they are.
+    may leave it. ``head="class_means"`` is for short budgets: on Banking77 at 10:1 with the
+    benchmarks' small Llama layout (one seed, whose error is near .01) macro-F1 rose from .59
+    to .65 after 250 steps, and was .74 against .76 after 900.
 
     Examples
     --------
