@@ -136,6 +136,8 @@ def test_embeddings_kept_in_inference_mode_can_be_trained_against() -> None:
     with torch.inference_mode():
         head(pictures())
     head(pictures(), labels=torch.tensor([0, 1, 2, 0])).loss.backward()
+    slopes = [weight.grad for weight in head.parameters() if weight.requires_grad]
+    assert any(slope is not None and bool(slope.any()) for slope in slopes)
 
 
 def test_dropout_of_a_frozen_text_side_is_not_frozen_into_the_kept_embeddings() -> None:

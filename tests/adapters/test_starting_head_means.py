@@ -180,3 +180,13 @@ def test_a_singular_covariance_without_shrinkage_is_refused():
     X, y, *_ = normals(0, 3, d=30)
     with pytest.raises(SingularCovarianceError, match="add shrinkage"):
         class_means_head(X, y, K, shrinkage=None)
+
+
+def test_classes_that_never_overlap_do_not_ask_for_scores_without_bound() -> None:
+    # n rows all told apart: no surer than Laplace's 1 / (n + 2), so that odds stay near n
+    y = np.repeat([0, 1, 2], 10)
+    X = np.eye(3)[y]
+    scores = class_means_head(X, y, 3).scores(X)
+    own = scores[np.arange(30), y]
+    lead = own - np.where(np.eye(3, dtype=bool)[y], -np.inf, scores).max(axis=1)
+    assert (lead > 0).all() and lead.max() < 2 * np.log(3 * 32)
