@@ -30,7 +30,7 @@ class Recipe:
     "layer_norms", "all" or "none"; ``layer`` is a number or a way of `choose_layer`. ``start``:
     "default", "eva", "pissa", or an ``init`` of `bias_aware_start`; ``head``: "keep" or
     "class_means". ``sampling``: "shuffle", "over" (classes alike often) or "under" (as many rows
-    of each class as the rarest has).
+    of each class as the rarest has). ``finish`` is the weight of `class_means_finish`; 0 for none.
     """
 
     objective: str = "cross_entropy"
@@ -50,6 +50,7 @@ class Recipe:
     warmup: float = 0.05
     clip: float = 1.0
     weight_decay: float = 0.0
+    finish: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold; only what differs from the defaults of this class."""
@@ -97,8 +98,8 @@ STARTED = (
     {"lr": 4e-3, "head_lr": 4e-3},
     {"lr": 6e-3, "head_lr": 6e-3},
 )
-EQUITY_LOSS = {"tau": 0.75, "weight": 0.02}
-LIFT = {"tau": 0.75, "weight": 0.1, "lift_only": True}
+FINISHES = ({"finish": 1.0}, {"finish": 2.0}, {"finish": 4.0})
+EQUITY_LOSS = {"tau": 0.75, "weight": 0.1, "lift_only": True}
 START_ROWS = {"n_per_class": 8, "head_n_per_class": 16, "max_rows": 1300}
 """Few rows a class for the directions, more for the head: together under 20 steps' time."""
 BALANCE_LOSS = {"beta": 0.1, "gamma": 0.1}
@@ -166,12 +167,19 @@ _ALL = (
     ),
     Method("full", "full fine-tuning", "rival", Recipe(trains="all"), SLOW, full=True),
     Method(
-        "equity", "equity (start and loss)", "ours",
+        "equity", "equity (start, loss, finish)", "ours",
+        Recipe(
+            "equity", EQUITY_LOSS, "tail_structure", START_ROWS, head="class_means", lr=6e-3,
+            head_lr=6e-3, finish=2.0,
+        ),
+        FINISHES,
+    ),
+    Method(
+        "start_and_loss", "equity: start and loss, no finish", "ablation",
         Recipe(
             "equity", EQUITY_LOSS, "tail_structure", START_ROWS, head="class_means", lr=6e-3,
             head_lr=6e-3,
         ),
-        ({"loss": EQUITY_LOSS}, {"loss": LIFT}, {"loss": {**LIFT, "tau": 1.0}}),
     ),
     Method(
         "loss_only", "equity: loss only", "ablation", Recipe("equity", EQUITY_LOSS), RATES,
@@ -181,10 +189,21 @@ _ALL = (
         Recipe(start="tail_structure", start_settings=START_ROWS, head="class_means"), STARTED,
     ),
     Method(
-        "started_margin", "our start, logit-adjusted loss", "ablation",
+        "finish_only", "equity: finish only", "ablation", Recipe(lr=4e-3, finish=2.0), FINISHES,
+    ),
+    Method(
+        "loss_and_finish", "equity: loss and finish, no start", "ablation",
+        Recipe("equity", EQUITY_LOSS, lr=4e-3, finish=2.0),
+    ),
+    Method(
+        "logit_adjusted_finish", "logit-adjusted loss and our finish", "ablation",
+        Recipe("logit_adjusted", {"tau": 0.5}, lr=4e-3, finish=2.0), FINISHES,
+    ),
+    Method(
+        "started_margin", "our start and finish, logit-adjusted loss", "ablation",
         Recipe(
             "logit_adjusted", {"tau": 0.75}, "tail_structure", START_ROWS, head="class_means",
-            lr=6e-3, head_lr=6e-3,
+            lr=6e-3, head_lr=6e-3, finish=2.0,
         ),
     ),
     Method(
@@ -198,14 +217,18 @@ _ALL = (
     Method(
         "gradient_start", "equity with the gradient start", "ablation",
         Recipe("equity", EQUITY_LOSS, "tail_gradient", head="class_means"),
-        _losses(EQUITY_LOSS, {**EQUITY_LOSS, "tau": 1.0}, {**EQUITY_LOSS, "weight": 0.3}),
+        _losses(EQUITY_LOSS, {**EQUITY_LOSS, "tau": 1.0}, {**EQUITY_LOSS, "weight": 0.02}),
         full=True,
+    ),
+    Method(
+        "single_layer_finish", "one layer, cross-entropy and our finish", "ablation",
+        Recipe(trains="layer", layer=1, lr=1e-2, finish=2.0),
     ),
     Method(
         "intermediate", "intermediate (one layer, label balance)", "ours",
         Recipe(
             "label_balance", BALANCE_LOSS, trains="layer", layer="interchange", lr=1e-2,
-            head="class_means",
+            head="class_means", finish=2.0,
         ),
         ({"layer": "interchange"}, {"layer": "middle"}, {"layer": 1}),
     ),

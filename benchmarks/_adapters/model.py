@@ -15,7 +15,7 @@ from _adapters.methods import Recipe
 from _adapters.training import Feed, clock
 from isonomy import adapters
 
-__all__ = ["Built", "build", "class_counts"]
+__all__ = ["Built", "build", "class_counts", "finish"]
 
 EVA_ROWS = 512
 EVA_BATCH = 32
@@ -156,6 +156,21 @@ def _start(built: Built, recipe: Recipe, rows: CellRows, *, seed: int) -> dict[s
     for name, weight in (kept or {}).items():  # the head of the start, and its rows of A not
         built.model.get_parameter(name).data.copy_(weight)
     return {"seconds": report.seconds, "n_rows": report.n_rows}
+
+
+def finish(built: Built, recipe: Recipe, rows: CellRows, *, seed: int) -> float:
+    """Join the trained head with class means, where the recipe says so; return seconds."""
+    if not recipe.finish:
+        return 0.0
+    start = clock(next(built.model.parameters()).device)
+    adapters.class_means_finish(
+        built.model,
+        _labelled(built.feed(rows.train.inputs), rows, seed),
+        class_counts=class_counts(rows),
+        weight=recipe.finish,
+        random_state=seed,
+    )
+    return clock(next(built.model.parameters()).device) - start
 
 
 def _lora_a(model: Any) -> dict[str, torch.Tensor]:

@@ -52,8 +52,8 @@ Fine-grained text classification with an injected long tail, by a small Llama-la
   the distances of the mean predicted distribution, classes weighing alike, from the uniform one.
   All but accuracy, macro-F1, head, medium and tail are better the smaller they are.
 - **trainable %** is of all parameters, the classification head among them; **s a step** and
-  **start, s** are CPU-seconds of one core on a CPU; the start of one-layer methods holds the choice
-  of the layer.
+  **start, s** and **finish, s** are CPU-seconds of one core on a CPU; the start of one-layer
+  methods holds the choice of the layer.
 - **Perplexity** is that of the adapted body under the base model's own tied language head, on
   held-out texts of other data sets. **Propensity** (standard deviation over classes of the mean
   logit where the class is not the answer; smaller is better) and **discriminability** (mean logit
@@ -90,7 +90,7 @@ def body(results: Results, step_time: dict[str, Any] | None) -> list[str]:
         "\n".join(f"- {line}" for line in goal_lines(results, step_time=step_time)),
     ]
     parts += ["### Differences to plain LoRA, in points, paired by cell", difference_table(results)]
-    ours = [name for name in (*OURS, "start_only", "loss_only") if results.found.get(name)]
+    ours = [name for name in (*OURS, "start_and_loss", "finish_only") if results.found.get(name)]
     if ours:
         parts += ["### Against the methods made for long tails", rival_table(results, ours)]
     for data, ratio in dict.fromkeys((cell.data, cell.ratio) for cell in results.cells):

@@ -113,8 +113,8 @@ def _trained(
 
 
 _COSTS = (
-    "step_seconds", "start_seconds", "share", "trainable", "total", "perplexity", "layer", "n_test",
-    "library",
+    "step_seconds", "start_seconds", "finish_seconds", "share", "trainable", "total", "perplexity",
+    "layer", "n_test", "library",
 )  # fmt: skip
 
 

@@ -195,7 +195,7 @@ def _write_diverged(place: Place, run: Run, settings: Settings, said: str, name:
 
 def fit(run: Run, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train one run; return what is known of it beside its logits, and these."""
-    from _adapters.model import build, class_counts
+    from _adapters.model import build, class_counts, finish
     from _adapters.perplexity import perplexity
     from _adapters.training import predict, train
     from isonomy.adapters import make_objective, trainable_share
@@ -211,6 +211,7 @@ def fit(run: Run, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     share = trainable_share(built.model)
     feed = built.feed(rows.train.inputs)
     step = train(built.model, feed, rows.train.y, objective, recipe, seed=seed)
+    finish_seconds = finish(built, recipe, rows, seed=seed)
     logits = {
         part: predict(built.model, built.feed(r.inputs))
         for part, r in (("val", rows.val), ("test", rows.test))
@@ -224,6 +225,7 @@ def fit(run: Run, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
         "step_seconds": None if np.isnan(step) else step,
         "start_seconds": built.start_seconds,
         "start": built.start_report,
+        "finish_seconds": finish_seconds,
         "layer": built.layer,
         "trainable": share.trainable,
         "total": share.total,

@@ -70,18 +70,19 @@ def rival_table(results: Results, ours: Sequence[str]) -> str:
 def cost_table(results: Results) -> str:
     """Return what each method trains and takes, and what it does to the language model."""
     head = (
-        "method", "trainable %", "s a step", "start, s", "perplexity", "propensity",
+        "method", "trainable %", "s a step", "start, s", "finish, s", "perplexity", "propensity",
         "discriminability", "its std", "its min",
     )  # fmt: skip
     metrics = (
-        "step_seconds", "start_seconds", "perplexity", "propensity", "discriminability",
+        "step_seconds", "start_seconds", "finish_seconds", "perplexity", "propensity",
+        "discriminability",
         "discriminability_std", "discriminability_min",
     )  # fmt: skip
     lines = []
     for name in results.methods:
         share = mean_and_spread(results.values(name, "share", results.cells))[0]
         numbers = [mean_and_spread(results.values(name, m, results.cells))[0] for m in metrics]
-        digits = (3, 2, 1, 2, 2, 2, 2)
+        digits = (3, 2, 2, 1, 2, 2, 2, 2)
         cells = [number(v, d) for v, d in zip(numbers, digits, strict=True)]
         lines.append([METHODS[name].label, number(100 * share, 2), *cells])
     return table(head, lines)

@@ -17,7 +17,14 @@ NAMES = frozenset({"input_ids", "attention_mask"})
 
 def draw(loader, n, k=3, seed=0):
     return draw_rows(
-        loader, k, n, main_input="input_ids", accepted=NAMES, random_state=seed, progress=None
+        loader,
+        k,
+        n,
+        main_input="input_ids",
+        accepted=NAMES,
+        random_state=seed,
+        progress=None,
+        where="here",
     )
 
 
@@ -74,7 +81,7 @@ def test_rows_are_cut_behind_their_last_token_and_padded_again():
     found = draw(text_loader(size=5), 99, k=4)
     assert all(bool(row["attention_mask"].all()) for row in found.rows)
     at = np.arange(len(found.rows))
-    for batch in batches(found, at, filler=3, size=6):
+    for batch in batches(found, at, filler=3, size=6, where="here"):
         for i, place in enumerate(batch.at):
             row = found.rows[place]["input_ids"]
             assert torch.equal(batch.inputs["input_ids"][i, : len(row)], row)
@@ -85,7 +92,7 @@ def test_rows_are_cut_behind_their_last_token_and_padded_again():
 def test_without_a_mask_what_is_put_behind_does_not_count():
     rows = [(torch.ones((1, n), dtype=torch.long), torch.tensor([0])) for n in (2, 5)]
     found = draw(rows, 9)
-    (batch,) = batches(found, np.arange(2), filler=0, size=9)
+    (batch,) = batches(found, np.arange(2), filler=0, size=9, where="here")
     assert batch.mask.sum(dim=1).tolist() == [2, 5]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from isonomy.adapters.arguments import BiasAwareArguments
     from isonomy.adapters.choosing import LayerChoice, choose_layer
     from isonomy.adapters.finetuning import FineTuned, finetune
+    from isonomy.adapters.finishing import FinishReport, class_means_finish
     from isonomy.adapters.heads import (
         ClassNamePrompts,
         LabelWords,
@@ -39,6 +40,7 @@ _HOME = {
     "BiasAwareTrainer": "trainer",
     "ClassNamePrompts": "heads",
     "FineTuned": "finetuning",
+    "FinishReport": "finishing",
     "ImageData": "images",
     "LabelWords": "heads",
     "LayerChoice": "choosing",
@@ -48,6 +50,7 @@ _HOME = {
     "bias_aware_start": "starting",
     "check_head": "heads",
     "choose_layer": "choosing",
+    "class_means_finish": "finishing",
     "classes_of": "heads",
     "classification_model": "heads",
     "finetune": "finetuning",
@@ -68,6 +71,7 @@ __all__ = [
     "BiasAwareTrainer",
     "ClassNamePrompts",
     "FineTuned",
+    "FinishReport",
     "ImageData",
     "LabelWords",
     "LayerChoice",
@@ -77,6 +81,7 @@ __all__ = [
     "bias_aware_start",
     "check_head",
     "choose_layer",
+    "class_means_finish",
     "classes_of",
     "classification_model",
     "finetune",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isonomy._validation import check_choice, check_count
 from isonomy.adapters._start._class_means import ClassMeansHead, class_means_head
 from isonomy.adapters._start._draw import Draw, Progress
-from isonomy.adapters._start._head_rows import Head, find_head
+from isonomy.adapters._start._head_rows import find_head
 from isonomy.adapters._start._moments import Tokens
 from isonomy.adapters._start._report import HeadStart, ModuleStart, StartReport
 from isonomy.adapters._start._run import Init, Run, Settings
@@ -201,12 +201,13 @@ def bias_aware_start(
     )
     if head_n_per_class is not None:
         check_count("head_n_per_class", head_n_per_class, where=_WHERE)
-    model = without_wrappers(peft_model)
+    model = without_wrappers(peft_model, where=_WHERE)
     rare = tail_classes(class_counts, tail)
     targets, left = find_targets(model, adapter_name, gradient=init == "tail_gradient")
     if init == "tail_structure":
         targets, left = reading_rows(model, targets, left)
-    found = find_head(model, adapter_name, len(settings.names)) if head != "keep" else None
+    n_classes = len(settings.names)
+    found = None if head == "keep" else find_head(model, adapter_name, n_classes, where=_WHERE)
     run = Run(model, targets, found, rare, settings)
     solution, draw, new_head = run.start(dataloader, progress)
     return _report(run, solution, untouched(left), draw, new_head, time.perf_counter() - started)
@@ -237,7 +238,7 @@ def _report(
         n_read=0 if draw is None else int(draw.n_read.sum()),
         rows_per_class=tuple(int(n) for n in used),
         modules=solution.modules + left,
-        head=None if run.head is None or head is None else _head_start(run.head, head),
+        head=None if run.head is None or head is None else HeadStart.of(run.head.name, head),
         fell_back=fell_back,
         reason="all classes have as many training rows, none is rare" if fell_back else None,
         settings={
@@ -256,9 +257,3 @@ def _report(
 
 def _named(names: tuple[str, ...], chosen: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(name for name, wanted in zip(names, chosen, strict=True) if wanted)
-
-
-def _head_start(head: Head, found: ClassMeansHead) -> HeadStart:
-    loss = None if np.isnan(found.held_out_loss) else found.held_out_loss
-    n_rows = int(found.n_rows.sum())
-    return HeadStart(head.name, n_rows, found.scale, loss, found.constant_residual)

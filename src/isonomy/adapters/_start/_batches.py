@@ -16,8 +16,6 @@ from isonomy.errors import InvalidInputError
 
 __all__ = ["Batch", "batches", "padding_token"]
 
-_WHERE = "bias_aware_start"
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -40,7 +38,9 @@ class Batch:
         return found if found is not None and found.ndim == 2 else None
 
 
-def batches(draw: Draw, at: NDArray[np.intp], filler: int, size: int) -> Iterator[Batch]:
+def batches(
+    draw: Draw, at: NDArray[np.intp], filler: int, size: int, *, where: str
+) -> Iterator[Batch]:
     """Yield the rows ``at`` of the draw, the shortest first, ``size`` at once.
 
     Parameters
@@ -51,12 +51,14 @@ def batches(draw: Draw, at: NDArray[np.intp], filler: int, size: int) -> Iterato
     filler : int
         Token behind texts that are shorter than others of their batch.
     size : int
+    where : str
+        The caller, for messages.
     """
     lengths = np.array([_length(draw.rows[i]) for i in at])
     ordered = at[np.argsort(lengths, kind="stable")]
     for start in range(0, len(ordered), size):
         chosen = ordered[start : start + size]
-        yield Batch(_collated([draw.rows[i] for i in chosen], filler), chosen)
+        yield Batch(_collated([draw.rows[i] for i in chosen], filler, where), chosen)
 
 
 def padding_token(model: Any) -> int:
@@ -72,11 +74,11 @@ def _length(row: Row) -> int:
     return 0 if tokens is None or tokens.ndim == 0 else len(tokens)
 
 
-def _collated(rows: list[Row], filler: int) -> Row:
+def _collated(rows: list[Row], filler: int, where: str) -> Row:
     names = rows[0].keys()
     if any(row.keys() != names for row in rows):
         raise InvalidInputError(
-            f"`dataloader` passed to `{_WHERE}` must yield the same inputs in every batch, got "
+            f"`dataloader` passed to `{where}` must yield the same inputs in every batch, got "
             f"{sorted(names)} and others."
         )
     longest = max(_length(row) for row in rows)
@@ -84,15 +86,15 @@ def _collated(rows: list[Row], filler: int) -> Row:
     if uneven and "attention_mask" not in names:
         # without a mask every token that was there is real, and what is put behind is not
         rows = [{**row, "attention_mask": torch.ones_like(row["input_ids"])} for row in rows]
-    return {name: _stacked(name, [row[name] for row in rows], filler) for name in rows[0]}
+    return {name: _stacked(name, [row[name] for row in rows], filler, where) for name in rows[0]}
 
 
-def _stacked(name: str, values: list[torch.Tensor], filler: int) -> torch.Tensor:
+def _stacked(name: str, values: list[torch.Tensor], filler: int, where: str) -> torch.Tensor:
     shapes = {tuple(value.shape) for value in values}
     if len(shapes) > 1:
         if {len(shape) for shape in shapes} != {1}:
             raise InvalidInputError(
-                f"`dataloader` passed to `{_WHERE}` must yield {name!r} of one shape, got rows of "
+                f"`dataloader` passed to `{where}` must yield {name!r} of one shape, got rows of "
                 f"{sorted(shapes)[:4]}. Only the number of tokens may differ."
             )
         longest = max(len(value) for value in values)

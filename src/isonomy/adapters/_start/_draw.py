@@ -19,8 +19,6 @@ Progress = Callable[[str, int, int | None], Any]
 Row = dict[str, torch.Tensor]
 Codes = NDArray[np.intp]
 
-_WHERE = "bias_aware_start"
-
 
 @dataclass(frozen=True)
 class Draw:
@@ -74,6 +72,7 @@ def draw_rows(
     accepted: frozenset[str],
     random_state: int,
     progress: Progress | None,
+    where: str,
 ) -> Draw:
     """Return at most ``n_per_class`` rows of every class, each row as likely as any other.
 
@@ -92,6 +91,8 @@ def draw_rows(
         Names that the model takes; others (a group column) are left out.
     random_state : int
     progress : callable, optional
+    where : str
+        The caller, for messages.
 
     Raises
     ------
@@ -103,12 +104,12 @@ def draw_rows(
     n_read = np.zeros(n_classes, dtype=np.intp)
     largest = n_done = 0
     for batch in dataloader:
-        inputs, labels = _parts(batch, main_input, accepted, n_classes)
+        inputs, labels = _parts(batch, main_input, accepted, n_classes, where)
         for i, k in enumerate(labels):
             key = float(streams[k].random())
             if len(heaps[k]) < n_per_class or -key > heaps[k][0][0]:
                 # the largest key on top: it is the first to go
-                item = (-key, n_done + i, _row(inputs, i))
+                item = (-key, n_done + i, _row(inputs, i, where))
                 push = heapq.heappush if len(heaps[k]) < n_per_class else heapq.heapreplace
                 push(heaps[k], item)
         n_read += np.bincount(labels, minlength=n_classes)
@@ -118,7 +119,7 @@ def draw_rows(
             progress("reading rows", n_done, None)
     if n_done == 0:
         raise InvalidInputError(
-            f"`dataloader` passed to `{_WHERE}` must yield batches, got none. An iterator that "
+            f"`dataloader` passed to `{where}` must yield batches, got none. An iterator that "
             "was read before is empty: pass the loader itself."
         )
     return _sorted(heaps, n_read, largest)
@@ -141,12 +142,12 @@ def _key(item: tuple[float, int, Row]) -> tuple[float, int]:
 
 
 def _parts(
-    batch: Any, main_input: str, accepted: frozenset[str], n_classes: int
+    batch: Any, main_input: str, accepted: frozenset[str], n_classes: int, where: str
 ) -> tuple[Row, Codes]:
     if isinstance(batch, Mapping):
         if "labels" not in batch:
             raise InvalidInputError(
-                f'`dataloader` passed to `{_WHERE}` must yield batches with "labels", got the '
+                f'`dataloader` passed to `{where}` must yield batches with "labels", got the '
                 f"keys {sorted(map(str, batch))}. Rename the column, or yield (inputs, labels) "
                 "pairs."
             )
@@ -155,10 +156,10 @@ def _parts(
         inputs, labels = batch
     else:
         raise InvalidInputError(
-            f'`dataloader` passed to `{_WHERE}` must yield dicts with "labels" or (inputs, '
+            f'`dataloader` passed to `{where}` must yield dicts with "labels" or (inputs, '
             f"labels) pairs, got {type(batch).__name__}."
         )
-    codes = _codes(labels, n_classes)
+    codes = _codes(labels, n_classes, where)
     if not isinstance(inputs, Mapping):
         inputs = {main_input: inputs}
     kept = {
@@ -169,38 +170,38 @@ def _parts(
     wrong = {name: tuple(v.shape) for name, v in kept.items() if v.shape[:1] != (len(codes),)}
     if wrong or not kept:
         raise InvalidInputError(
-            f"`dataloader` passed to `{_WHERE}` must yield tensors with one row for each of the "
+            f"`dataloader` passed to `{where}` must yield tensors with one row for each of the "
             f"{len(codes)} labels, under names that the model takes ({sorted(accepted)}), got "
             f"{wrong or sorted(map(str, inputs))}."
         )
     return kept, codes
 
 
-def _codes(labels: Any, n_classes: int) -> Codes:
+def _codes(labels: Any, n_classes: int, where: str) -> Codes:
     found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
         raise InvalidInputError(
-            f"The labels that `dataloader` yields to `{_WHERE}` must be one whole number a row, "
+            f"The labels that `dataloader` yields to `{where}` must be one whole number a row, "
             f"got shape {found.shape} of {found.dtype}. Several labels a row, or tokens as "
             "labels, are not supported here."
         )
     if len(found) and not 0 <= found.min() <= found.max() < n_classes:
         raise InvalidInputError(
-            f"The labels that `dataloader` yields to `{_WHERE}` must be codes 0 to "
+            f"The labels that `dataloader` yields to `{where}` must be codes 0 to "
             f"{n_classes - 1} as `class_counts` has {n_classes} classes, got {found.min()} to "
             f"{found.max()}."
         )
     return found.astype(np.intp)
 
 
-def _row(inputs: Row, i: int) -> Row:
+def _row(inputs: Row, i: int, where: str) -> Row:
     """Return a copy of one row, from its first real token to its last."""
     mask = inputs.get("attention_mask")
     if mask is None or mask.ndim != 2:
         return {name: value[i].detach().clone() for name, value in inputs.items()}
     if not bool(mask[i].any()):
         raise InvalidInputError(
-            f"Every row that `dataloader` yields to `{_WHERE}` must have a real token, got one "
+            f"Every row that `dataloader` yields to `{where}` must have a real token, got one "
             "whose attention mask is all 0. Drop empty texts first."
         )
     real = mask[i].nonzero()

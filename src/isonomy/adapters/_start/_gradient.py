@@ -72,8 +72,10 @@ class GradientRecorder:
         return None if found is None else found.cpu().numpy()
 
 
-def logits_of(output: Any, n_rows: int, n_classes: int) -> torch.Tensor:
+def logits_of(output: Any, n_rows: int, n_classes: int, where: str) -> torch.Tensor:
     """Return the class scores (n_rows, n_classes) of a model's output, in float32 at least.
+
+    ``where`` is the caller, for messages.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def logits_of(output: Any, n_rows: int, n_classes: int) -> torch.Tensor:
     shape = None if logits is None else tuple(logits.shape)
     if logits is None or shape != (n_rows, n_classes):
         raise InvalidInputError(
-            f"`peft_model` passed to `{_WHERE}` must return `logits` of shape "
+            f"`peft_model` passed to `{where}` must return `logits` of shape "
             f"({n_rows}, {n_classes}), a score for each of the classes of `class_counts`, got "
             f"{shape}. Use a classification head, `LabelWords` or `ClassNamePrompts`."
         )

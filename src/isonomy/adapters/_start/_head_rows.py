@@ -18,8 +18,6 @@ from isonomy.hidden_states._model._positions import token_weights
 
 __all__ = ["Head", "HeadRecorder", "find_head", "write_head"]
 
-_WHERE = "bias_aware_start"
-
 
 @dataclass(frozen=True)
 class Head:
@@ -36,8 +34,8 @@ class Head:
     linear: nn.Linear
 
 
-def find_head(model: nn.Module, adapter_name: str, n_classes: int) -> Head:
-    """Return the head that the adapter trains.
+def find_head(model: nn.Module, adapter_name: str, n_classes: int, *, where: str) -> Head:
+    """Return the head that the adapter trains; ``where`` is the caller, for messages.
 
     Raises
     ------
@@ -60,7 +58,7 @@ def find_head(model: nn.Module, adapter_name: str, n_classes: int) -> Head:
             found.append(Head(f"{short}.{linears[-1][0]}".rstrip("."), linears[-1][1]))
     if len(found) != 1:
         raise InvalidInputError(
-            f'`head="class_means"` of `{_WHERE}` needs one classification head with '
+            f"A head from class means, in `{where}`, needs one classification head with "
             f"{n_classes} outputs in `modules_to_save` of adapter {adapter_name!r}, got "
             f"{', '.join(seen) or 'no trained module'}. Put the head's name into "
             "`modules_to_save` of the `LoraConfig` (`lora_model` does it), or keep the head."
@@ -71,8 +69,9 @@ def find_head(model: nn.Module, adapter_name: str, n_classes: int) -> Head:
 class HeadRecorder:
     """Hooks on a head that keep what it reads of each row."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, where: str) -> None:
         self.head = head
+        self.where = where
         self._pass: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def attach(self) -> list[Any]:
@@ -94,25 +93,27 @@ class HeadRecorder:
         n = len(batch.at)
         if not seen:
             raise InvalidInputError(
-                f"`peft_model` passed to `{_WHERE}` must run its head {self.head.name!r} in its "
-                "forward pass, but did not."
+                f"`peft_model` passed to `{self.where}` must run its head {self.head.name!r} "
+                "in its forward pass, but did not."
             )
         # a head that runs over other rows too is read where it first saw these
         states, scores = next((found for found in seen if len(found[0]) == n), seen[0])
         if states.ndim == 3 and len(states) == n:
-            logits = logits_of(output, n, scores.shape[-1]).detach()
-            states = states[torch.arange(n, device=states.device), _pooled(scores, logits, batch)]
+            logits = logits_of(output, n, scores.shape[-1], self.where).detach()
+            check_finite(logits, self.head.name, self.where, "scores")
+            at = _pooled(scores, logits, batch, self.where)
+            states = states[torch.arange(n, device=states.device), at]
         if states.ndim != 2 or len(states) != n:
             raise InvalidInputError(
-                f"The head {self.head.name!r} of the model passed to `{_WHERE}` must read one "
+                f"The head {self.head.name!r} of the model passed to `{self.where}` must read one "
                 f"vector a row, got inputs of shape {tuple(states.shape)} for {n} rows. Keep the "
                 "head."
             )
-        check_finite(states, self.head.name)
+        check_finite(states, self.head.name, self.where)
         return states
 
 
-def _pooled(scores: torch.Tensor, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+def _pooled(scores: torch.Tensor, logits: torch.Tensor, batch: Batch, where: str) -> torch.Tensor:
     """Return the token of each row whose scores (b, tokens, K) the model returned, (b,).
 
     Found by comparing, so that no family's way to pool is repeated here: the last real token
@@ -121,7 +122,7 @@ def _pooled(scores: torch.Tensor, logits: torch.Tensor, batch: Batch) -> torch.T
     fits = (scores == logits[:, None].to(scores.dtype)).all(dim=-1)
     if not bool(fits.any(dim=1).all()):
         raise InvalidInputError(
-            f"The model passed to `{_WHERE}` must score each row at one of its tokens, got scores "
+            f"The model passed to `{where}` must score each row at one of its tokens, got scores "
             "that no token's head output equals. Keep the head."
         )
     n, n_tokens = fits.shape

@@ -85,7 +85,7 @@ class _Accumulator:
                 self.about_row.addmm_(about.T, about)
             x = means
         # sums of what is not finite are not finite: rows tell, and are fewer than tokens
-        check_finite(x, name)
+        check_finite(x, name, _WHERE)
         self.rows.update(x, y, np.zeros(len(y), dtype=np.intp))
 
     def result(self) -> InputMoments:
@@ -211,12 +211,12 @@ def _counted(x: torch.Tensor, batch: Batch, tokens: Tokens) -> torch.Tensor:
     return weights > 0
 
 
-def check_finite(rows: torch.Tensor, name: str) -> None:
-    """Raise if a layer's inputs, one vector a row, are not finite."""
+def check_finite(rows: torch.Tensor, name: str, where: str, what: str = "inputs") -> None:
+    """Raise if a layer's inputs (or ``what``), one vector a row, are not finite."""
     bad = ~rows.isfinite().all(dim=1)
     if bool(bad.any()):
         raise InvalidInputError(
-            f"The inputs of {name!r} in `{_WHERE}` must be finite, got NaN or infinity in "
+            f"The {what} of {name!r} in `{where}` must be finite, got NaN or infinity in "
             f"{int(bad.sum())} of {len(rows)} rows of a batch. Check the model's weights and its "
             "inputs, or load it in a wider dtype."
         )

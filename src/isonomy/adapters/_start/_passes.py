@@ -32,11 +32,12 @@ outlives the next one, where training keeps the activations of all layers."""
 
 @dataclass(frozen=True)
 class Passes:
-    """A model, a draw, and a callback that hears how many rows are done."""
+    """A model, a draw, a callback that hears how many rows are done, and who asks."""
 
     model: nn.Module
     draw: Draw
     progress: Progress | None
+    where: str
 
     def measure(
         self,
@@ -60,7 +61,7 @@ class Passes:
         handles += head.attach() if head else []
         run = Runner.of(self.model)
         with _removed(handles), torch.no_grad():
-            for batch in self._batches(at, "start: inputs", _WIDER * draw.batch_size):
+            for batch in self._batches(at, f"{self._stage}: inputs", _WIDER * draw.batch_size):
                 if moments:
                     moments.begin(batch, draw.labels[batch.at], draw.rank[batch.at] < n_per_class)
                 output = _output(run, batch)
@@ -86,17 +87,21 @@ class Passes:
         at = np.flatnonzero(row_weight > 0)
         run = Runner.of(self.model)
         with _removed(recorder.attach(targets)), torch.enable_grad():
-            for batch in self._batches(at, "start: gradients", self.draw.batch_size):
-                logits = logits_of(run(batch.inputs), len(batch.at), n_classes)
+            for batch in self._batches(at, f"{self._stage}: gradients", self.draw.batch_size):
+                logits = logits_of(run(batch.inputs), len(batch.at), n_classes, self.where)
                 labels = torch.from_numpy(self.draw.labels[batch.at]).to(logits.device)
                 losses = cross_entropy(logits, labels, reduction="none")
                 weight = torch.from_numpy(row_weight[batch.at]).to(losses)
                 recorder.add((weight * losses).sum())
         return recorder
 
+    @property
+    def _stage(self) -> str:
+        return self.where.rpartition("_")[2]
+
     def _batches(self, at: NDArray[np.intp], stage: str, size: int) -> Iterator[Any]:
         done = 0
-        for batch in batches(self.draw, at, padding_token(self.model), size):
+        for batch in batches(self.draw, at, padding_token(self.model), size, where=self.where):
             yield batch
             done += len(batch.at)
             if self.progress is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from isonomy._atomic import write_text_atomic
 from isonomy._version import __version__
+from isonomy.adapters._start._class_means import ClassMeansHead
 
-__all__ = ["SIDE_FILE", "HeadStart", "ModuleStart", "StartReport"]
+__all__ = ["SIDE_FILE", "HeadStart", "ModuleStart", "StartReport", "few"]
 
 SIDE_FILE = "isonomy_start.json"
 
@@ -66,6 +68,17 @@ class HeadStart:
     scale: float
     held_out_loss: float | None
     constant_residual: float
+
+    @classmethod
+    def of(cls, name: str, found: ClassMeansHead) -> HeadStart:
+        """Return what is said of a head that was found."""
+        loss = None if math.isnan(found.held_out_loss) else found.held_out_loss
+        return cls(name, int(found.n_rows.sum()), found.scale, loss, found.constant_residual)
+
+    def __str__(self) -> str:
+        loss = self.held_out_loss
+        said = "" if loss is None else f", held-out loss {loss:.3f} nats"
+        return f"Head {self.name}: class means of {self.n_rows} rows, scale {self.scale:.3g}{said}."
 
 
 @dataclass(frozen=True)
@@ -140,14 +153,9 @@ class StartReport:
     def __str__(self) -> str:
         lines = [self._first_line()]
         if self.missing:
-            lines.append(f"No row in the draw: {_few(self.missing)}.")
+            lines.append(f"No row in the draw: {few(self.missing)}.")
         if self.head is not None:
-            loss = self.head.held_out_loss
-            said = "" if loss is None else f", held-out loss {loss:.3f} nats"
-            lines.append(
-                f"Head {self.head.name}: class means of {self.head.n_rows} rows, scale "
-                f"{self.head.scale:.3g}{said}."
-            )
+            lines.append(str(self.head))
         lines += [_line(module) for module in self.modules]
         return "\n".join(lines)
 
@@ -158,7 +166,7 @@ class StartReport:
         return (
             f"{self.init} start of adapter {self.adapter_name!r}: {started} of "
             f"{len(self.modules)} modules from {self.n_rows} rows ({self.n_read} read), "
-            f"{len(self.tail)} rare classes ({_few(self.tail)}), {self.seconds:.1f} s."
+            f"{len(self.tail)} rare classes ({few(self.tail)}), {self.seconds:.1f} s."
         )
 
 
@@ -171,5 +179,5 @@ def _line(module: ModuleStart) -> str:
     return f"  {module.name}: {shown}{share}"
 
 
-def _few(names: tuple[str, ...]) -> str:
+def few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

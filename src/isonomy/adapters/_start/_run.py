@@ -81,9 +81,11 @@ class Run:
         kept = [] if self.head is None else [p.detach().clone() for p in self._head_parameters()]
         done = False
         try:
-            with measuring(self.model, self.settings.adapter_name, self.settings.random_state):
+            with measuring(
+                self.model, self.settings.adapter_name, self.settings.random_state, where=_WHERE
+            ):
                 draw = self._draw(dataloader, progress)
-                solution, new_head = self._solve(Passes(self.model, draw, progress))
+                solution, new_head = self._solve(Passes(self.model, draw, progress, _WHERE))
             for target in self.targets:
                 if target.name in solution.rows:
                     write_rows(target, solution.rows[target.name])
@@ -109,6 +111,7 @@ class Run:
             accepted=accepted_by(self.model),
             random_state=s.random_state,
             progress=progress,
+            where=_WHERE,
         )
         if self.rare is not None and not draw.n_read[self.rare].any():
             tail = [name for name, rare in zip(s.names, self.rare, strict=True) if rare]
@@ -126,7 +129,7 @@ class Run:
             # hooks of accelerate's that bring weights in must also run after each module
             stop = self.head is None and not is_offloaded(self.model)
             moments = MomentRecorder(len(s.names), s.tokens, stop)
-        recorder = None if self.head is None else HeadRecorder(self.head)
+        recorder = None if self.head is None else HeadRecorder(self.head, _WHERE)
         if moments is not None or recorder is not None:
             states, labels = passes.measure(
                 self.targets, moments, recorder, s.n_used(rare), s.n_head()

@@ -20,11 +20,12 @@ from isonomy.hidden_states._collect._reduce import accepted_inputs, input_device
 
 __all__ = ["Runner", "accepted_by", "main_input", "measuring", "without_wrappers"]
 
-_WHERE = "bias_aware_start"
 
+def without_wrappers(model: Any, *, where: str) -> nn.Module:
+    """Return the model inside ``torch.compile`` and data-parallel wrappers, adapters kept.
 
-def without_wrappers(model: Any) -> nn.Module:
-    """Return the model inside ``torch.compile`` and data-parallel wrappers, adapters kept."""
+    ``where`` is the caller, for messages.
+    """
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
@@ -34,24 +35,31 @@ def without_wrappers(model: Any) -> nn.Module:
             break
     if not isinstance(model, nn.Module):
         raise InvalidInputError(
-            f"`peft_model` passed to `{_WHERE}` must be a model with LoRA (a torch module), got "
+            f"`peft_model` passed to `{where}` must be a model with LoRA (a torch module), got "
             f"{type(model).__name__}. Make one with `lora_model` or `peft.get_peft_model`."
         )
     return model
 
 
 @contextmanager
-def measuring(model: nn.Module, adapter_name: str, random_state: int) -> Iterator[None]:
-    """Keep the model in evaluation mode as its base with one adapter's head; put all back after.
+def measuring(
+    model: nn.Module,
+    adapter_name: str,
+    random_state: int,
+    *,
+    where: str,
+    adapted: bool = False,
+) -> Iterator[None]:
+    """Keep the model in evaluation mode with one adapter's head; put all back after.
 
-    All adapters are off: with ``lora_B`` zero, the one to be started adds nothing. Modules in
-    ``modules_to_save`` are those of that adapter.
+    Adapters are off, as ``lora_B`` zero makes the one to be started add nothing; ``adapted``
+    switches that one on, and it alone. Modules in ``modules_to_save`` are those of that adapter.
 
     torch's generators run from ``random_state`` inside, so that a loader that shuffles with
     them draws the same rows each time, and continue from where they were outside.
     """
     modes = [(module, module.training) for module in model.modules()]
-    with seeded(random_state, where=_WHERE), _only_heads_of(model, adapter_name):
+    with seeded(random_state, where=where), _only(model, adapter_name, adapted):
         try:
             model.eval()
             yield
@@ -61,29 +69,38 @@ def measuring(model: nn.Module, adapter_name: str, random_state: int) -> Iterato
 
 
 @contextmanager
-def _only_heads_of(model: nn.Module, adapter_name: str) -> Iterator[None]:
+def _only(model: nn.Module, adapter_name: str, adapted: bool) -> Iterator[None]:
     layers: list[Any] = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
     heads: list[Any] = [m for m in model.modules() if isinstance(m, AuxiliaryTrainingWrapper)]
-    active = [list(head.active_adapters) for head in heads]
+    switched = [*heads, *(layers if adapted else ())]
+    active = [list(part.active_adapters) for part in switched]
     disabled = [(part, part._disable_adapters) for part in layers + heads]
     trainable = [(p, p.requires_grad) for p in model.parameters()]
     try:
         for layer in layers:
-            layer._disable_adapters = True
+            layer._disable_adapters = not (adapted and adapter_name in _adapters(layer))
         for head in heads:
             head._disable_adapters = False
-            wanted = [adapter_name] if adapter_name in head._adapters else []
-            if list(head.active_adapters) != wanted:
-                head.set_adapter(wanted)
+        for part in switched:
+            wanted = [adapter_name] if adapter_name in _adapters(part) else []
+            if list(part.active_adapters) != wanted:
+                part.set_adapter(wanted)
         yield
     finally:
-        for head, names in zip(heads, active, strict=True):
-            if list(head.active_adapters) != names:
-                head.set_adapter(names)
+        for part, names in zip(switched, active, strict=True):
+            if list(part.active_adapters) != names:
+                part.set_adapter(names)
         for part, off in disabled:
             part._disable_adapters = off
         for parameter, had in trainable:  # PEFT switches these along with its adapters
             parameter.requires_grad_(had)
+
+
+def _adapters(part: Any) -> set[str]:
+    """Return the names of the adapters of a layer, or of a trained module."""
+    if isinstance(part, AuxiliaryTrainingWrapper):
+        return set(part._adapters)
+    return {name for kind in part.adapter_layer_names for name in getattr(part, kind, {}) or ()}
 
 
 @dataclass(frozen=True)
