@@ -61,6 +61,13 @@ class OfModel:
         Literal["auto", "default", "tail_structure", "tail_gradient"],
         typer.Option(help="How LoRA starts; auto: as the strategy says."),
     ] = "auto"
+    finish: Annotated[
+        Literal["auto", "none", "class_means"],
+        typer.Option(help="Join the trained head with class means; auto: as the strategy says."),
+    ] = "auto"
+    finish_weight: Annotated[
+        float, typer.Option(metavar="X", help="Weight of the class means, the head's being 1.")
+    ] = 2.0
     layer: Annotated[
         str, typer.Option(metavar="N", help="The one layer of 'intermediate' (from 0), or auto.")
     ] = "auto"

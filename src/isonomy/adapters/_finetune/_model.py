@@ -97,6 +97,11 @@ def head_kind(rows: LabelledRows, options: FinetuneOptions) -> HeadKind:
             "CLIP has two towers. Use 'label_balance' for its constraints with LoRA on both, or "
             "'equity'."
         )
+    if head != "classification" and options.finish == "class_means":
+        raise InvalidInputError(
+            f"`finish` of `{WHERE}` joins a classification head with class means, and the head is "
+            f"{head!r}, got 'class_means'. Leave it out, or use `head='classification'`."
+        )
     return head
 
 

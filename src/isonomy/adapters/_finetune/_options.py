@@ -11,12 +11,13 @@ from isonomy._validation import check_choice, check_count, check_real
 from isonomy.adapters._train._strategies import check_objective_name
 from isonomy.errors import InvalidInputError
 
-__all__ = ["WHERE", "FinetuneOptions", "Head", "Init", "Spread"]
+__all__ = ["WHERE", "FinetuneOptions", "Finish", "Head", "Init", "Spread"]
 
 WHERE = "finetune"
 
 Head = Literal["auto", "classification", "label_words", "clip"]
 Init = Literal["auto", "default", "tail_structure", "tail_gradient"]
+Finish = Literal["auto", "none", "class_means"]
 Start = Literal["default", "tail_structure", "tail_gradient"]
 Spread = Literal["attention", "one_layer", "norms", "all"]
 """Which weights train: LoRA on all attention maps, LoRA on one layer, norms alone, everything."""
@@ -28,6 +29,10 @@ _OF_STRATEGY: dict[str, tuple[Spread, str, Start, float]] = {
     "layer_norms": ("norms", "cross_entropy", "default", 2e-3),
     "full": ("all", "cross_entropy", "default", 1e-4),
 }
+
+
+_FINISHED = frozenset({"equity", "intermediate"})
+"""Strategies whose classification head is finished."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,12 @@ class FinetuneOptions:
         Passed on to `make_objective`.
     init : "auto", "default", "tail_structure" or "tail_gradient"
         How LoRA starts; "auto" as the strategy says.
+    finish : "auto", "none" or "class_means"
+        Whether the trained classification head is joined with class means of the trained
+        states (`class_means_finish`). "auto": with "equity" and "intermediate", and the
+        trained head stays if the new one is worse on the rows that watch the training.
+    finish_weight : float
+        Of the class means, where the trained head has 1.
     layer : int, optional
         The one layer of "intermediate" (from 0); by default it is chosen.
     layer_method : str
@@ -108,6 +119,8 @@ class FinetuneOptions:
     loss: str | None = None
     loss_settings: Mapping[str, Any] | None = None
     init: Init = "auto"
+    finish: Finish = "auto"
+    finish_weight: float = 2.0
     layer: int | None = None
     layer_method: Literal["interchange", "propensity_increment", "middle"] = "interchange"
     r: int = 8
@@ -149,6 +162,8 @@ class FinetuneOptions:
             check_objective_name("loss", self.loss, where=WHERE)
         check_choice("head", self.head, get_args(Head), where=WHERE)
         check_choice("init", self.init, get_args(Init), where=WHERE)
+        check_choice("finish", self.finish, get_args(Finish), where=WHERE)
+        check_real("finish_weight", self.finish_weight, where=WHERE, low=0, high=1e6)
         methods = ("interchange", "propensity_increment", "middle")
         check_choice("layer_method", self.layer_method, methods, where=WHERE)
         for name in ("r", "lora_alpha", "batch_size", "accumulate"):
@@ -174,6 +189,12 @@ class FinetuneOptions:
             raise InvalidInputError(
                 f"`init` of `{WHERE}` starts LoRA, and strategy {self.strategy!r} has none, got "
                 f"{self.init!r}. Leave it out."
+            )
+
+        if self.finish == "class_means" and self.spread == "all":
+            raise InvalidInputError(
+                f"`finish` of `{WHERE}` joins a classification head that PEFT trains, and strategy "
+                "'full' has none, got 'class_means'. Leave it out."
             )
 
     def _check_shares(self) -> None:
@@ -219,6 +240,13 @@ class FinetuneOptions:
         if self.init != "auto":
             return self.init
         return _OF_STRATEGY.get(self.strategy, _OF_STRATEGY["lora"])[2]
+
+    @property
+    def finishing(self) -> Literal["none", "class_means"]:
+        """Whether the trained head is joined with class means."""
+        if self.finish != "auto":
+            return self.finish
+        return "class_means" if self.strategy in _FINISHED else "none"
 
     @property
     def rate(self) -> float:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from isonomy.adapters._finetune._before import judged_before
 from isonomy.adapters._finetune._checks import data_checks
 from isonomy.adapters._finetune._cost import device_megabytes, estimate_cost, peak_megabytes
 from isonomy.adapters._finetune._encoded import EncodedRows
+from isonomy.adapters._finetune._finishing import finish_head
 from isonomy.adapters._finetune._identity import data_digest, files_of, library_versions
 from isonomy.adapters._finetune._judge import Judged, judge
 from isonomy.adapters._finetune._model import (
@@ -218,7 +219,7 @@ class Run:
     def _train(self, work: Work, classifier: Classifier, data: dict[str, EncodedRows]) -> Trained:
         with self._timed("training"):
             work.checkpoints.mkdir(exist_ok=True)
-            return train(
+            trained = train(
                 classifier,
                 data,
                 self.options,
@@ -226,6 +227,12 @@ class Run:
                 group_names=self.group_names,
                 progress=self.progress,
             )
+        if self.options.finishing == "none":
+            return trained
+        with self._timed("finishing"):
+            self.progress("finishing the head", 0, 1)
+            counts = self.rows.counts(self.parts.train)
+            return replace(trained, finish=finish_head(classifier, data, counts, self.options))
 
     def _after(
         self, work: Work, classifier: Classifier, data: dict[str, EncodedRows]
@@ -257,6 +264,8 @@ class Run:
             save_model(classifier, folder)
             if start.report is not None:
                 start.report.save_start(folder)
+            if trained.finish is not None and trained.finish.report is not None:
+                trained.finish.report.save_finish(folder)
             model = self._model_record(classifier, data)
             adapter = usage(classifier, model, self.options)
             sample = EncodedRows(
@@ -301,6 +310,8 @@ class Run:
         if trained.steps < trained.planned:
             stopped = f"at step {trained.steps} of {trained.planned}: the worst third got no better"
         layer = None if start.choice is None else int(start.choice["layer"])
+        finish = None if trained.finish is None else trained.finish.record
+        finished = "" if finish is None else str(finish["sentence"])
         lora = None
         if options.spread in ("attention", "one_layer"):
             config = start.classifier.body.peft_config["default"]
@@ -315,12 +326,13 @@ class Run:
         return {
             "strategy": options.strategy,
             "sentence": strategy_sentence(options, layer),
-            "description": start.description,
+            "description": " ".join(filter(None, (start.description, finished))),
             "objective": trained.objective,
             "objective_settings": trained.settings,
             "spread": options.spread,
             "start": start.record,
             "start_words": start_words(options, start.record),
+            "finish": finish,
             "layer": start.choice,
             "lora": lora,
             "trainable": share,

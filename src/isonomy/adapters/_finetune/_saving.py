@@ -27,6 +27,7 @@ _ABOUT = {
     "config.json": "the configuration of the whole model",
     "model.safetensors": "all weights of the model",
     "isonomy_start.json": "where the adapter started, for the record",
+    "isonomy_finish.json": "how the head was joined with class means, for the record",
     "isonomy_head.json": "the kind of head, the classes in their order, and its settings",
     "README.md": "the model card",
     "index.html": "the report",

@@ -15,7 +15,7 @@ from isonomy.adapters._finetune._options import FinetuneOptions
 from isonomy.adapters._finetune._rows import LabelledRows
 from isonomy.adapters._finetune._split import Parts
 
-__all__ = ["Start", "choose", "start_adapters"]
+__all__ = ["Start", "choose", "drawn", "loader_of", "start_adapters"]
 
 _MOST_TEXTS = 2_000
 """Texts on which the layer is chosen, at most."""
@@ -88,15 +88,14 @@ def start_adapters(
     from isonomy.adapters.starting import bias_aware_start
 
     fresh = classifier.head == "classification" and classifier.is_new_head
-    some = train if bool(train.lengths().any()) else _drawn(train, options.random_state)
-    loader = torch.utils.data.DataLoader(
-        some, batch_size=options.batch_size, shuffle=False, collate_fn=_Inputs(classifier)
-    )
+    # reading texts is cheap, decoding pictures is not
+    texts = bool(train.lengths().any())
+    some = train if texts else drawn(train, _OF_CLASS, options.random_state)
     # label words may stand behind the text in one sequence, and are no tokens of it
     by_words = classifier.head == "label_words" and options.start == "tail_structure"
     report = bias_aware_start(
         classifier.body if by_words else classifier.module,
-        loader,
+        loader_of(some, classifier, options),
         class_counts=[int(n) for n in counts],
         init=options.start,
         head="class_means" if fresh else "keep",
@@ -105,10 +104,19 @@ def start_adapters(
     return Start(classifier, report, _record(report), choice, description)
 
 
-def _drawn(train: EncodedRows, seed: int) -> torch.utils.data.Subset[dict[str, Any]]:
-    """Return a few pictures of each class: a start reads no more, and decoding all is dear."""
+def loader_of(rows: Any, classifier: Classifier, options: FinetuneOptions) -> Any:
+    """Return batches of rows, in their order, with labels beside what the model takes."""
+    return torch.utils.data.DataLoader(
+        rows, batch_size=options.batch_size, shuffle=False, collate_fn=_Inputs(classifier)
+    )
+
+
+def drawn(
+    train: EncodedRows, n_per_class: int, seed: int
+) -> torch.utils.data.Subset[dict[str, Any]]:
+    """Return at most ``n_per_class`` rows of each class, each as likely as any other."""
     order = np.random.default_rng(seed).permutation(len(train))
-    kept = [order[train.labels[order] == k][:_OF_CLASS] for k in np.unique(train.labels)]
+    kept = [order[train.labels[order] == k][:n_per_class] for k in np.unique(train.labels)]
     return torch.utils.data.Subset(train, np.sort(np.concatenate(kept)).tolist())
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import transformers
 
 from isonomy.adapters._finetune._encoded import GROUPS, ROWS, EncodedRows
+from isonomy.adapters._finetune._finishing import Finish
 from isonomy.adapters._finetune._model import Classifier
 from isonomy.adapters._finetune._options import FinetuneOptions
 from isonomy.adapters.arguments import BiasAwareArguments
@@ -38,6 +39,7 @@ class Trained:
     kept_step: int | None
     history: list[dict[str, Any]]
     seconds: float
+    finish: Finish | None = None
 
 
 def n_steps(n_rows: int, options: FinetuneOptions) -> int:

@@ -33,7 +33,7 @@ STAGING = ".saving"
 _STATE = "trainer_state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 # what stands in an output folder before a run that is no run's result
-_HARMLESS = frozenset({"runs", "logs", "isonomy_start.json"})
+_HARMLESS = frozenset({"runs", "logs", "isonomy_start.json", "isonomy_finish.json"})
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
