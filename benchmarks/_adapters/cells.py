@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from _adapters.methods import BASE, METHODS, Method, Recipe
 
-__all__ = ["ACCEPTANCE", "FULL", "SWEEP", "TUNED_ON", "Cell", "Run", "runs_of"]
+__all__ = ["ACCEPTANCE", "FULL", "SWEEP", "TUNED_ON", "Cell", "Run", "runs_of", "tuning_cells"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Run:
 
 SEEDS = (0, 1, 2)
 TUNED_ON = Cell("banking77", 10, 0)
+
+
+def tuning_cells(method: Method) -> list[Cell]:
+    """Return the cells on which a method's settings are tried: one for each of its seeds."""
+    return [Cell(TUNED_ON.data, TUNED_ON.ratio, seed) for seed in range(method.tuning_seeds)]
+
+
 ACCEPTANCE = tuple((data, ratio) for data in ("banking77", "trec") for ratio in (10, 50))
 SWEEP = ("banking77", (2, 5, 10, 25, 50, 100))
 FULL = (

@@ -11,11 +11,11 @@ import numpy as np
 from _real_data.store import digest_of, remembered
 
 from _adapters import derived
-from _adapters.cells import TUNED_ON, Cell, Run
+from _adapters.cells import Cell, Run, tuning_cells
 from _adapters.derived import derive
 from _adapters.judging import judge
 from _adapters.methods import BASE, METHODS, Method, Recipe
-from _adapters.running import Settings, cell_rows, place_of
+from _adapters.running import Settings, cell_rows, place_of, tuned_score
 from _adapters.store import Place, read_logits, read_run
 
 __all__ = ["Results", "gather", "mean_and_spread"]
@@ -119,13 +119,10 @@ _COSTS = (
 
 
 def _tuned(method: Method, settings: Settings) -> list[tuple[dict[str, Any], float]]:
-    """Return macro-F1 on the validation rows of the tuning cell, of each setting tried."""
-    found = []
-    for setting, recipe in zip(method.settings, method.recipes(), strict=True):
-        record = read_run(place_of(Run(TUNED_ON, method.name, recipe), settings))
-        if record is not None:
-            found.append((dict(setting), float(record["validation"]["macro_f1"])))
-    return found
+    """Return macro-F1 on the validation rows of the tuning cells, of each setting tried."""
+    pairs = zip(method.settings, method.recipes(), strict=True)
+    tried = [(dict(setting), tuned_score(method, recipe, settings)) for setting, recipe in pairs]
+    return [(setting, score) for setting, score in tried if score is not None]
 
 
 def _derived(
@@ -135,9 +132,13 @@ def _derived(
     tried = []
     if len(method.settings) > 1:
         for setting in method.settings:
-            record = _moved(method.name, TUNED_ON, base, dict(setting), settings)
-            if record is not None:
-                tried.append((dict(setting), float(record["validation"]["macro_f1"])))
+            moved = [
+                _moved(method.name, cell, base, dict(setting), settings)
+                for cell in tuning_cells(method)
+            ]
+            scores = [record["validation"]["macro_f1"] for record in moved if record is not None]
+            if len(scores) == len(moved):
+                tried.append((dict(setting), float(np.mean(scores))))
     best = max(tried, key=lambda pair: pair[1])[0] if tried else dict(method.settings[0])
     own = {cell: _moved(method.name, cell, base, best, settings) for cell in cells}
     found = {

@@ -14,7 +14,7 @@ import numpy as np
 from _real_data.store import digest_of
 from sklearn.utils.parallel import Parallel, delayed
 
-from _adapters.cells import TUNED_ON, Cell, Run
+from _adapters.cells import Cell, Run, tuning_cells
 from _adapters.clip import CLIP_NAME, clip_folder, ensure_clip
 from _adapters.data import CellRows, held_out_texts, read_cell
 from _adapters.images import IMAGE_SETS
@@ -22,7 +22,15 @@ from _adapters.judging import judge
 from _adapters.methods import Method, Recipe
 from _adapters.store import Place, read_run, write_run
 
-__all__ = ["Settings", "Tell", "chosen_recipes", "place_of", "run_missing", "tuning_runs"]
+__all__ = [
+    "Settings",
+    "Tell",
+    "chosen_recipes",
+    "place_of",
+    "run_missing",
+    "tuned_score",
+    "tuning_runs",
+]
 
 Tell = Callable[[str, int, int], None]
 
@@ -72,19 +80,20 @@ def place_of(run: Run, settings: Settings) -> Place:
 
 
 def tuning_runs(methods: Sequence[Method]) -> list[Run]:
-    """Return every setting of every method that has several, on the cell that tunes."""
+    """Return every setting of every method that has several, on the cells that tune."""
     found = []
     for method in methods:
         recipes = method.recipes()
         if len(recipes) > 1:
-            found += [Run(TUNED_ON, method.name, recipe) for recipe in recipes]
+            cells = tuning_cells(method)
+            found += [Run(cell, method.name, recipe) for cell in cells for recipe in recipes]
     return found
 
 
 def chosen_recipes(
     methods: Sequence[Method], settings: Settings, *, first: bool = False
 ) -> dict[str, Recipe]:
-    """Return each method's recipe that is best on the balanced validation rows of the tuning cell.
+    """Return each method's recipe that is best on the balanced validation rows of its tuning cells.
 
     A method of which a setting has not been tried yet is left out. ``first`` takes the first
     setting of each without looking.
@@ -95,16 +104,19 @@ def chosen_recipes(
         if first or len(recipes) == 1:
             found[method.name] = recipes[0]
             continue
-        scores = [_tuned_score(Run(TUNED_ON, method.name, r), settings) for r in recipes]
+        scores = [tuned_score(method, recipe, settings) for recipe in recipes]
         if all(score is not None for score in scores):
             values = [float("-inf") if s is None or np.isnan(s) else s for s in scores]
             found[method.name] = recipes[int(np.argmax(values))]
     return found
 
 
-def _tuned_score(run: Run, settings: Settings) -> float | None:
-    record = read_run(place_of(run, settings))
-    return None if record is None else float(record["validation"]["macro_f1"])
+def tuned_score(method: Method, recipe: Recipe, settings: Settings) -> float | None:
+    """Return the mean macro-F1 of the tuning cells' validation rows; None if a run is missing."""
+    runs = [Run(cell, method.name, recipe) for cell in tuning_cells(method)]
+    records = [read_run(place_of(run, settings)) for run in runs]
+    found = [record["validation"]["macro_f1"] for record in records if record is not None]
+    return float(np.mean(found)) if len(found) == len(runs) else None
 
 
 def run_missing(

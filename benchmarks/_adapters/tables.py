@@ -96,8 +96,11 @@ def tuning_table(results: Results) -> str:
             best = max(score for _, score in tried)
             said = [f"{_words(s)}: {'**' if v == best else ''}{v:.3f}" for s, v in tried]
             marked = [line + ("**" if "**" in line else "") for line in said]
-            lines.append([METHODS[name].label, "; ".join(marked)])
-    return table(["method", "macro-F1 on balanced validation rows, Banking77 at 10:1"], lines)
+            seeds = METHODS[name].tuning_seeds
+            lines.append([METHODS[name].label, str(seeds), "; ".join(marked)])
+    return table(
+        ["method", "seeds", "macro-F1 on balanced validation rows, Banking77 at 10:1"], lines
+    )
 
 
 def _words(setting: object) -> str:

@@ -14,6 +14,7 @@ from _adapters.methods import METHODS, Recipe
 from _adapters.report import BEGIN
 from _adapters.results import gather
 from _adapters.running import Settings
+from _adapters.store import read_logits
 from _pretrain.model import SIZES, new_model, train_tokenizer
 from _real_data.store import write_record
 
@@ -71,7 +72,8 @@ def trained(stderr):
 
 
 def test_what_is_on_disk_is_not_trained_again(call, tmp_path, monkeypatch):
-    small = replace(METHODS["lora"], settings=({"lr": 1e-3}, {"lr": 2e-3}))
+    settings = ({"lr": 1e-3}, {"lr": 2e-3})
+    small = replace(METHODS["lora"], settings=settings, tuning_seeds=1)
     monkeypatch.setitem(METHODS, "lora", small)
     asked = ("--only", "lora,post_hoc*", "--ratios", "5,10", "--seeds", "2")
     first, told = call(*asked)
@@ -162,7 +164,7 @@ def test_the_report_is_written_twice_with_the_same_bytes(call, tmp_path, monkeyp
 
 # each way of starting, of training and of choosing; losses and sampling have their own tests
 WAYS = ["eva", "pissa", "single_layer", "layer_norms", "full", "undersampling", "equity",
-        "head_only", "gradient_start", "class_means", "intermediate"]  # fmt: skip
+        "finish_only", "head_only", "gradient_start", "class_means", "intermediate"]  # fmt: skip
 
 
 @pytest.fixture
@@ -185,6 +187,37 @@ def test_every_method_trains_and_leaves_a_whole_record(name, settings):
     assert record["n_test"] == 48
     assert len(record["test"]["recall"]) == len(WORDS)
     assert running.train_one(run, settings).endswith("there already")
+
+
+def test_settings_are_judged_by_the_mean_over_their_seeds(settings, monkeypatch):
+    slow, fast = {"lr": 1e-3}, {"lr": 2e-3}
+    method = replace(METHODS["lora"], settings=(slow, fast), tuning_seeds=3)
+    runs = running.tuning_runs([method])
+    assert sorted({run.cell.seed for run in runs}) == [0, 1, 2] and len(runs) == 6
+    scores = {1e-3: (0.5, 0.5, 0.5), 2e-3: (0.9, 0.2, 0.3)}  # the fast one fails at two seeds
+    monkeypatch.setattr(running, "place_of", lambda run, settings: run)
+
+    def stored(run):
+        return {"validation": {"macro_f1": scores[run.recipe.lr][run.cell.seed]}}
+
+    monkeypatch.setattr(running, "read_run", stored)
+    assert running.chosen_recipes([method], settings)["lora"].lr == 1e-3
+    one = replace(method, tuning_seeds=1)
+    assert running.chosen_recipes([one], settings)["lora"].lr == 2e-3
+    monkeypatch.setattr(running, "read_run", lambda run: stored(run) if run.cell.seed else None)
+    assert running.chosen_recipes([method], settings) == {}
+
+
+def test_the_finish_changes_the_decisions_and_its_time_is_kept(settings):
+    recipe = replace(Recipe(), steps=3, batch_size=8)
+    logits = {}
+    for weight in (0.0, 2.0):
+        run = Run(Cell("banking77", 5, 0), "lora", replace(recipe, finish=weight))
+        assert "macro-F1" in running.train_one(run, settings)
+        place = running.place_of(run, settings)
+        assert (running.read_run(place)["finish_seconds"] > 0) == (weight > 0)
+        logits[weight] = read_logits(place).test
+    assert not np.allclose(logits[0.0], logits[2.0], atol=1e-2)
 
 
 def idx(values):
@@ -251,7 +284,11 @@ def test_a_long_budget_is_compared_with_the_short_one(call, tmp_path, monkeypatc
     asked = ("--untuned", "--only", "lora,equity", "--root", str(tmp_path / "root"))
     out, told = call("--study", "budget", *asked)
     assert trained(told) == (2 * 2 * 2, 0)  # methods, ratios, budgets
-    for words in ("at 3 and at 6 steps", "equity (start and loss): macro-F1", "banking77 at 10:1"):
+    for words in (
+        "at 3 and at 6 steps",
+        "equity (start, loss, finish): macro-F1",
+        "banking77 at 10:1",
+    ):
         assert words in out
     assert "| equity (start and loss) | 6 |" in out
     _, told = call("--study", "budget", *asked, "--report")
