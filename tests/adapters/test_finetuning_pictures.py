@@ -14,9 +14,11 @@ from PIL import Image
 
 from finetune_files import without_charts
 from isonomy.adapters._finetune import _run
-from isonomy.adapters.finetuning import finetune
+from isonomy.adapters._finetune._rows import PARTS
+from isonomy.adapters.finetuning import finetune, plan_finetuning
 from isonomy.adapters.heads import load_classifier
-from isonomy.errors import InvalidInputError, UnreadableImageError
+from isonomy.datasets import ImageIndex
+from isonomy.errors import DataFileError, InvalidInputError, UnreadableImageError
 from tiny_models import _config, image_processor, tokenizer
 
 COLOURS = {"robin": (200, 40, 40), "wren": (40, 200, 40), "heron": (40, 40, 200)}
@@ -151,3 +153,58 @@ def test_a_class_without_an_open_picture_is_an_error(
         )
     with pytest.raises(InvalidInputError, match="max_bad_share"):
         finetune(str(clip), birds / "birds.csv", output=tmp_path / "out", max_bad_share=2, **QUICK)
+
+
+def test_a_folder_a_class_is_data(clip: Path, birds: Path, tmp_path: Path) -> None:
+    (birds / "birds.csv").unlink()
+    (birds / "wren" / ".DS_Store").write_bytes(b"a note of another program")
+    found = finetune(str(clip), birds, output=tmp_path / "out", before=False, **QUICK)
+    assert found.classes == ("heron", "robin", "wren")
+    data = found.result["data"]
+    counted = {row["class"]: sum(row[f"n_{part}"] for part in PARTS) for row in data["class_table"]}
+    assert counted == COUNTS
+    assert str(birds) not in str(found.result["data"])
+
+
+def test_folders_of_splits_are_the_splits(clip: Path, tmp_path: Path) -> None:
+    for part, counts in {"train": COUNTS, "val": dict.fromkeys(COUNTS, 2)}.items():
+        write_birds(tmp_path / "birds" / part, counts)
+        (tmp_path / "birds" / part / "birds.csv").unlink()
+    write_birds(tmp_path / "birds" / "Test", dict.fromkeys(COUNTS, 3))
+    (tmp_path / "birds" / "Test" / "birds.csv").unlink()
+    found = plan_finetuning(str(clip), tmp_path / "birds", **QUICK)
+    data = found["data"]
+    sizes = (data["n_train"], data["n_validation"], data["n_test"])
+    assert sizes == (sum(COUNTS.values()), 6, 9)
+
+
+def test_an_index_of_pictures_is_data(clip: Path, birds: Path) -> None:
+    paths = tuple(map(str, sorted(birds.glob("*/*.png"))))
+    classes = ("heron", "robin", "wren")
+    labels = np.array([classes.index(Path(path).parent.name) for path in paths])
+    split = np.where(np.arange(len(paths)) % 3 == 0, "test", "train")
+    index = ImageIndex("birds", paths, labels, split, classes, classes)
+    data = plan_finetuning(str(clip), index, **QUICK)["data"]
+    assert data["name"] == "birds" and data["n_test"] == (split == "test").sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"group": "sex"}, "`group` of `finetune` names a column"),
+        ({"split_column": "part"}, "`split_column` of `finetune` names a column"),
+        ({"classes": ["robin", "wren"]}, "heron"),
+    ],
+)
+def test_a_folder_has_no_columns(
+    birds: Path, tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
+    (birds / "birds.csv").unlink()
+    with pytest.raises(InvalidInputError, match=match):
+        finetune("no-model", birds, output=tmp_path / "out", **QUICK, **options)
+
+
+def test_a_folder_of_nothing_says_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "birds" / "wren").mkdir(parents=True)
+    with pytest.raises(DataFileError, match="birds"):
+        finetune("no-model", tmp_path / "birds", output=tmp_path / "out", **QUICK)

@@ -126,7 +126,10 @@ def finetune(
         Name on the hub, folder, or a model in memory, which is changed in place.
     dataset : object
         As `isonomy.hidden_states.collect` takes it: columns, records, a frame, a
-        ``datasets`` data set, a path to CSV, JSON Lines or Parquet, a name on the hub.
+        ``datasets`` data set, a path to CSV, JSON Lines or Parquet, a name on the hub. With
+        ``image`` also what `isonomy.datasets.load_images` returns, or a folder with a folder
+        of pictures a class (within folders called train, validation and test, if there are);
+        ``image`` and ``label`` may be any names then.
     label : str
         Column of the classes.
     output : path

@@ -1,4 +1,4 @@
-"""Pictures that do not open, and folders with one folder of pictures a class."""
+"""Pictures that do not open: found before the training, listed, left out."""
 
 from __future__ import annotations
 

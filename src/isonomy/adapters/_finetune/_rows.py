@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isonomy._validation import is_missing
 from isonomy.adapters._finetune._options import WHERE, FinetuneOptions
+from isonomy.adapters._finetune._picture_folders import SPELLINGS, picture_rows
 from isonomy.adapters._image_processing import UnreadableImage
 from isonomy.errors import DataFileError, InvalidInputError
 from isonomy.hidden_states._collect._text_data import read_examples
@@ -21,10 +22,6 @@ from isonomy.hidden_states._collect._text_data import read_examples
 __all__ = ["PARTS", "Columns", "LabelledRows", "read_rows", "some_of"]
 
 PARTS = ("train", "validation", "test")
-
-_SPELLINGS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | {
-    name: "validation" for name in ("validation", "valid", "val", "dev", "development", "eval")
-}
 
 
 @dataclass(frozen=True)
@@ -110,9 +107,13 @@ def read_rows(dataset: Any, columns: Columns, options: FinetuneOptions) -> Label
         If a column is missing; if rows lack text, label or group (all are counted and the
         first named); if a label is not in ``classes``; if a split has an unknown name.
     """
+    pictures = picture_rows(dataset) if columns.kind == "image" else None
     values: list[tuple[Any, ...]] = []
     given: list[str] = []
-    for split, part in _splits(options):
+    if pictures is not None:
+        _check_no_columns(columns, options)
+        values, given = [row[:2] for row in pictures], [row[2] for row in pictures]
+    for split, part in _splits(options) if pictures is None else ():
         rows = list(_read(dataset, columns, options, split))
         values += rows
         given += [part or _part_of(row[-1], options) for row in rows]
@@ -128,7 +129,7 @@ def read_rows(dataset: Any, columns: Columns, options: FinetuneOptions) -> Label
     names = [str(_whole(values[i][1])) for i in kept]
     classes = _classes(names, options.classes)
     code = {name: k for k, name in enumerate(classes)}
-    folder = _folder_of(dataset)
+    folder = None if pictures is not None else _folder_of(dataset)
     return LabelledRows(
         name=_name_of(dataset),
         kind=columns.kind,
@@ -140,6 +141,18 @@ def read_rows(dataset: Any, columns: Columns, options: FinetuneOptions) -> Label
         n_dropped=n_dropped,
         places=np.array(kept, dtype=np.intp),
     )
+
+
+def _check_no_columns(columns: Columns, options: FinetuneOptions) -> None:
+    named = ("split", "validation_split", "test_split", "split_column")
+    asked = [name for name in named if getattr(options, name) is not None]
+    asked += ["group"] if columns.groups else []
+    if asked:
+        raise InvalidInputError(
+            f"`{asked[0]}` of `{WHERE}` names a column or a split, and the data are a folder of "
+            "pictures: their classes, and splits called train, validation and test, are the names "
+            "of folders. Leave it out, or write a table of paths."
+        )
 
 
 def _splits(options: FinetuneOptions) -> list[tuple[str | None, str]]:
@@ -186,7 +199,7 @@ def _decoded(value: Any, names: Sequence[str] | None) -> Any:
 def _part_of(value: Any, options: FinetuneOptions) -> str:
     if options.split_column is None:
         return ""
-    part = _SPELLINGS.get(str(value).strip().lower())
+    part = SPELLINGS.get(str(value).strip().lower())
     if part is None:
         raise InvalidInputError(
             f"`split_column` of `{WHERE}` must say 'train', 'validation' or 'test' in every row, "
