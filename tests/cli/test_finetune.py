@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from cli_model_files import leftovers, write_rows
@@ -134,6 +136,25 @@ def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
     assert shown.stderr.count("\n") == 1
     assert said in shown.stderr
     assert list(leftovers(tmp_path)) == []
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(
+    files: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shown = run(
+        files, "-o", str(out), "--no-before", "--learning-rate", "1e38", "--warmup", "0",
+        "--max-steps", "9",
+    )  # fmt: skip
+    assert shown.exit_code not in (0, 1), shown.stdout
+    told = shown.stderr.strip().splitlines()[-1]
+    assert "the loss became NaN or infinite in step 2 " in told
+    assert "batch 0 of 1 in it, rows " in told and "Lower the learning rate" in told
+    assert "Traceback" not in shown.stderr
+    assert not out.exists()
+    (kept,) = (tmp_path / ".out.unfinished").rglob("adapter_model.safetensors")
+    assert kept.parent.name == "checkpoint-1"
+    assert all(np.isfinite(weight).all() for weight in load_file(kept).values())
 
 
 def test_a_folder_with_something_else_is_left_alone(files: Path, tmp_path: Path) -> None:
