@@ -138,23 +138,30 @@ def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
     assert list(leftovers(tmp_path)) == []
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(
-    files: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("rate", "why", "checkpoints"),
+    [
+        ("1e25", "in step 2 of the optimiser (global_step 1), batch 0 of 1 in it, rows ", [1]),
+        ("1e39", "became NaN or infinite by the optimiser's step 1, while loss", []),
+    ],
+    ids=["the loss", "the weights"],
+)
+def test_what_is_not_finite_stops_the_run_and_is_not_kept(
+    files: Path, tmp_path: Path, rate: str, why: str, checkpoints: list[int]
 ) -> None:
     out = tmp_path / "out"
     shown = run(
-        files, "-o", str(out), "--no-before", "--learning-rate", "1e38", "--warmup", "0",
+        files, "-o", str(out), "--no-before", "--learning-rate", rate, "--warmup", "0",
         "--max-steps", "9",
     )  # fmt: skip
     assert shown.exit_code not in (0, 1), shown.stdout
     told = shown.stderr.strip().splitlines()[-1]
-    assert "the loss became NaN or infinite in step 2 " in told
-    assert "batch 0 of 1 in it, rows " in told and "Lower the learning rate" in told
+    assert why in told and "Lower the learning rate" in told
     assert "Traceback" not in shown.stderr
     assert not out.exists()
-    (kept,) = (tmp_path / ".out.unfinished").rglob("adapter_model.safetensors")
-    assert kept.parent.name == "checkpoint-1"
-    assert all(np.isfinite(weight).all() for weight in load_file(kept).values())
+    kept = list((tmp_path / ".out.unfinished").rglob("adapter_model.safetensors"))
+    assert [path.parent.name for path in kept] == [f"checkpoint-{n}" for n in checkpoints]
+    assert all(np.isfinite(weight).all() for path in kept for weight in load_file(path).values())
 
 
 def test_a_folder_with_something_else_is_left_alone(files: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from isonomy.adapters._train._batch import logits_of, part_batch, without_loss
 from isonomy.adapters._train._by_length import LengthSamplingTrainer
 from isonomy.adapters._train._group_metrics import GroupMetrics
 from isonomy.adapters._train._statistics_file import load_statistics, save_statistics
-from isonomy.adapters._train._step import MicroBatch, Step, gradient_error
+from isonomy.adapters._train._step import MicroBatch, Step, check_weights, gradient_error
 from isonomy.adapters._train._task import objective_for, read_task
 from isonomy.adapters.arguments import BiasAwareArguments
 from isonomy.errors import InvalidInputError
@@ -70,8 +70,8 @@ class BiasAwareTrainer(LengthSamplingTrainer):
         If label codes are outside the classes, a class has no row and the objective needs
         one, the head has another size than the classes, or ``output_dir`` holds another run.
     TrainingStoppedError
-        From ``train``, if a loss or a gradient became NaN or infinite: before the optimiser
-        moves, so that weights and checkpoints are the last good ones.
+        From ``train``, if a loss or a gradient became NaN or infinite, before the optimiser
+        moves, or a weight did, before it is saved: checkpoints are the last good ones.
 
     Warns
     -----
@@ -316,8 +316,6 @@ class BiasAwareTrainer(LengthSamplingTrainer):
             output = output._replace(label_ids=output.label_ids[0])
         return output
 
-    # ---- checkpoints
-
     def train(
         self,
         resume_from_checkpoint: str | bool | None = None,
@@ -344,7 +342,7 @@ class BiasAwareTrainer(LengthSamplingTrainer):
         InvalidInputError
             If ``output_dir`` is not empty, or there is no whole checkpoint of this run.
         TrainingStoppedError
-            If a loss or a gradient became NaN or infinite.
+            If a loss, a gradient or a weight became NaN or infinite.
         """
         folder = self._start_folder(resume_from_checkpoint, is_search=trial is not None)
         self.objective.load_state_dict(self._initial)
@@ -362,9 +360,13 @@ class BiasAwareTrainer(LengthSamplingTrainer):
         self.objective.load_state_dict(self._begun)
         return super()._inner_training_loop(*args, **kwargs)
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        check_weights(model, self.state.global_step)
+        super()._save_checkpoint(model, trial)
+
     def _write_beside(self, checkpoint: Path) -> None:
-        step = self.state.global_step
-        save_statistics(checkpoint, self.objective, self.task, global_step=step)
+        at = self.state.global_step
+        save_statistics(checkpoint, self.objective, self.task, global_step=at)
 
 
 class _CommitStatistics(TrainerCallback):  # type: ignore[misc]

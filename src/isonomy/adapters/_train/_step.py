@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isonomy.adapters._train._labels import IGNORED
 from isonomy.errors import TrainingStoppedError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from isonomy.adapters.losses import Objective
 
-__all__ = ["MicroBatch", "Step", "count_labelled", "gradient_error"]
+__all__ = ["MicroBatch", "Step", "check_weights", "count_labelled", "gradient_error"]
 
 
 def count_labelled(labels: Tensor) -> Tensor:
@@ -153,3 +153,14 @@ def gradient_error(global_step: int, norm: float) -> TrainingStoppedError:
             f"optimiser (global_step {global_step}), while the loss was finite"
         )
     )
+
+
+def check_weights(model: nn.Module, global_step: int) -> None:
+    """Raise if a step with a finite gradient left a trained weight that is not finite."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not bool(torch.isfinite(weight).all()):
+            raise TrainingStoppedError(
+                f"Training stopped: {name} became NaN or infinite by the optimiser's step "
+                f"{global_step}, while loss and gradient were finite. No checkpoint of it was "
+                "written, those on disk are as they were. Lower the learning rate."
+            )
