@@ -12,6 +12,7 @@ import torch
 from peft.utils.other import ModulesToSaveWrapper
 
 from finetune_files import tail_rows, without_charts
+from isonomy.adapters import finishing
 from isonomy.adapters._finetune import _finishing, _run
 from isonomy.adapters.finetuning import FineTuned, finetune
 from isonomy.errors import InvalidInputError
@@ -86,10 +87,33 @@ def test_auto_takes_back_what_is_worse_on_the_watched_rows(
     assert torch.equal(head(found), head(plain))
     assert not (found.folder / "isonomy_finish.json").exists()
 
+    # as good as before is not worse
+    monkeypatch.setattr(_finishing, "_watched", lambda *_: 0.5)
+    equal = finetune(model, tail_rows(), output=tmp_path / "equal", **QUICK)
+    assert equal.result["training"]["finish"]["kept"]
+    assert not torch.equal(head(equal), head(plain))
+
+    monkeypatch.setattr(_finishing, "_watched", falling)
     told.clear()
     asked = finetune(model, tail_rows(), output=tmp_path / "asked", finish="class_means", **QUICK)
     assert asked.result["training"]["finish"]["kept"]
     assert not torch.equal(head(asked), head(plain))
+
+
+def test_auto_keeps_the_training_where_the_head_cannot_be_finished(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise InvalidInputError("The head must be another.")
+
+    monkeypatch.setattr(finishing, "class_means_finish", refused)
+    found = finetune(model, tail_rows(), output=tmp_path / "auto", **QUICK)
+    record = found.result["training"]["finish"]
+    assert not record["kept"] and "was not joined" in record["sentence"]
+    assert "The head must be another." in found.result["training"]["description"]
+    assert not (found.folder / "isonomy_finish.json").exists()
+    with pytest.raises(InvalidInputError, match="must be another"):
+        finetune(model, tail_rows(), output=tmp_path / "asked", finish="class_means", **QUICK)
 
 
 def test_watched_rows_count_class_by_class() -> None:
@@ -111,6 +135,7 @@ def test_other_strategies_and_heads_are_left_alone(model: str, tmp_path: Path) -
     for name, options in (("lora", {"strategy": "lora"}), ("words", {"head": "label_words"})):
         found = finetune(model, tail_rows(), output=tmp_path / name, **QUICK, **options)
         assert found.result["training"]["finish"] is None
+        assert "finishing" not in found.result["cost"]["seconds"]
 
 
 @pytest.mark.parametrize(

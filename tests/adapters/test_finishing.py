@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from peft.utils.other import ModulesToSaveWrapper
 from torch import nn
 
+from isonomy.adapters._start._head_rows import Head
 from isonomy.adapters.finishing import _join, class_means_finish
 from isonomy.adapters.starting import class_means_head
 from isonomy.errors import InvalidInputError, OutputError, SingularCovarianceError
@@ -236,6 +237,39 @@ def test_states_that_are_not_finite_are_refused_and_the_head_stays():
     with pytest.raises(InvalidInputError, match=r"scores of 'score' in `class_means_finish`"):
         class_means_finish(model, loader(), class_counts=COUNTS)
     assert torch.equal(head_of(model).weight, before)
+
+
+def test_an_error_leaves_adapters_modes_gradients_and_hooks_as_they_were():
+    model = trained("llama", torch.float32).train()
+    model.add_adapter("second", model.peft_config["default"])
+    model.set_adapter("second")
+    model.base_model.disable_adapter_layers()
+    model.base_model.model.model.norm.weight.data[0] = float("nan")  # the pass itself fails
+    parts = [m for m in model.modules() if hasattr(m, "_disable_adapters")]
+
+    def switched():
+        return [(m._disable_adapters, list(m.active_adapters)) for m in parts]
+
+    grads = {n: p.requires_grad for n, p in model.named_parameters()}
+    before, modes = switched(), [m.training for m in model.modules()]
+    with pytest.raises(InvalidInputError, match="must be finite"):
+        class_means_finish(model, loader(), class_counts=COUNTS)
+    assert switched() == before and before[0] == (True, ["second"])
+    assert {n: p.requires_grad for n, p in model.named_parameters()} == grads
+    assert [m.training for m in model.modules()] == modes
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_head_too_narrow_for_the_joined_weights_is_refused_and_stays():
+    linear = nn.Linear(5, 3).half()
+    before = [p.detach().clone() for p in linear.parameters()]
+    X = 1e-8 * np.random.default_rng(0).standard_normal((30, 5))
+    X[:, 0] += 1e-7 * (np.arange(30) % 3)  # states so small ask for weights beyond 65504
+    means = class_means_head(X, np.arange(30) % 3, 3)
+    head = Head("score", linear)
+    with pytest.raises(InvalidInputError, match=r"range of torch.float16\. Keep the head in"):
+        _join(head, means, 2.0)
+    assert all(torch.equal(p, old) for p, old in zip(linear.parameters(), before, strict=True))
 
 
 def test_a_singular_covariance_without_shrinkage_is_refused():

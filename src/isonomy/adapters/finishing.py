@@ -120,7 +120,8 @@ def class_means_finish(
     ----------
     peft_model : PeftModel, or a Module that holds one
         With LoRA and a classification head in ``modules_to_save``, trained. In data-parallel
-        training in every process alike, or in one that saves the model.
+        training in the process that saves the model, or in every process with the same rows:
+        the loader itself, not a process's share of it, as the heads would differ.
     dataloader : iterable of batches
         Training rows, as for `bias_aware_start`. It is read once and thinned to
         ``n_per_class`` rows a class.
@@ -151,7 +152,8 @@ def class_means_finish(
     InvalidInputError
         If there is no such adapter, no classification head in ``modules_to_save`` or it is
         merged; if the loader is empty or without labels, a label is no code, fewer than two
-        classes have rows, or the states are not finite. The head is then as it was.
+        classes have rows, the states are not finite, or the head's dtype cannot hold the
+        joined weights. The head is then as it was.
     SingularCovarianceError
         If ``shrinkage`` is None and the covariance is singular.
 
@@ -159,7 +161,8 @@ def class_means_finish(
     -----
     With z(x) = W h + b the trained head's scores of a state h, and l(x) = V h + c those of
     `isonomy.adapters.starting.class_means_head` on the drawn states (every class alike
-    probable, few rows trusted less, its scale chosen on rows that it left out)::
+    probable, few rows trusted less, its scale chosen on rows that it left out; a class without
+    rows has the average class's scores; a head without bias holds c as far as it can)::
 
         W <- (W + weight V) / (1 + weight)        b <- (b + weight c) / (1 + weight)
 
@@ -259,15 +262,24 @@ def _class_means(
 
 
 def _join(head: Head, found: ClassMeansHead, weight: float) -> None:
-    """Write the weighted mean of the trained head and ``found``, rounded once."""
+    """Write the weighted mean of the trained head and ``found``, rounded once; all or nothing."""
     pairs = [(head.linear.weight, found.weight)]
     if head.linear.bias is not None:
         pairs.append((head.linear.bias, found.bias))
     with torch.no_grad():
-        for trained, means in pairs:
-            new = torch.from_numpy(means).to(trained.device)
-            joined = (trained.to(torch.float64) + weight * new) / (1.0 + weight)
-            trained.copy_(joined)
+        # on the host: not every accelerator knows float64
+        joined = [
+            ((old.cpu().double() + weight * torch.from_numpy(new)) / (1.0 + weight)).to(old.dtype)
+            for old, new in pairs
+        ]
+        if not all(bool(values.isfinite().all()) for values in joined):
+            raise InvalidInputError(
+                f"The head {head.name!r} of the model passed to `{_WHERE}` must hold the joined "
+                f"weights as finite numbers, got some beyond the range of "
+                f"{head.linear.weight.dtype}. Keep the head in float32 or bfloat16."
+            )
+        for (old, _), values in zip(pairs, joined, strict=True):
+            old.copy_(values)
 
 
 def _check_unmerged(model: nn.Module) -> None:

@@ -15,6 +15,7 @@ from isonomy.adapters._finetune._encoded import EncodedRows
 from isonomy.adapters._finetune._model import Classifier, probabilities
 from isonomy.adapters._finetune._options import FinetuneOptions
 from isonomy.adapters._finetune._starting import drawn, loader_of
+from isonomy.errors import InvalidInputError
 
 __all__ = ["Finish", "finish_head"]
 
@@ -36,7 +37,7 @@ def finish_head(
     counts: NDArray[np.int64],
     options: FinetuneOptions,
 ) -> Finish | None:
-    """Finish the head in place; with "auto" the trained one comes back if the new one is worse.
+    """Finish the head in place; with "auto" the trained one stays if the new one is worse.
 
     Parameters
     ----------
@@ -65,14 +66,21 @@ def finish_head(
     ]
     trained = [parameter.detach().clone() for parameter in heads]
     before = _watched(classifier, data["validation"], options)
-    report = class_means_finish(
-        classifier.module,
-        loader_of(drawn(data["train"], _OF_CLASS, options.random_state), classifier, options),
-        class_counts=[int(n) for n in counts],
-        weight=options.finish_weight,
-        n_per_class=_OF_CLASS,
-        random_state=options.random_state,
-    )
+    try:
+        report = class_means_finish(
+            classifier.module,
+            loader_of(drawn(data["train"], _OF_CLASS, options.random_state), classifier, options),
+            class_counts=[int(n) for n in counts],
+            weight=options.finish_weight,
+            n_per_class=_OF_CLASS,
+            random_state=options.random_state,
+        )
+    except InvalidInputError as error:
+        if options.finish != "auto":
+            raise
+        # nobody asked for it: a head that it does not fit is no reason to lose the training
+        said = f"The head was not joined with class means: {error}"
+        return Finish(None, {"kind": "finish", "kept": False, "sentence": said})
     after = _watched(classifier, data["validation"], options)
     worse = before is not None and after is not None and after < before
     kept = not (worse and options.finish == "auto")

@@ -53,6 +53,7 @@ __all__ = ["Run"]
 
 Progress = Callable[[str, int, int], None]
 
+_AFTERWARDS = frozenset({"n_boot", "finish", "finish_weight"})  # a resumed run may change them
 _SAMPLE = 64
 """Judged rows on which what was written is compared with what was trained."""
 
@@ -148,7 +149,7 @@ class Run:
 
     def identity(self) -> dict[str, Any]:
         """Return what must be the same when a run goes on."""
-        options = {f"`{k}`": v for k, v in self.options.to_dict().items() if k != "n_boot"}
+        options = {f"`{k}`": v for k, v in self.options.to_dict().items() if k not in _AFTERWARDS}
         columns = [self.columns.kind, self.columns.inputs, self.columns.label, *self.columns.groups]
         return {
             "isonomy version": __version__,
@@ -227,7 +228,7 @@ class Run:
                 group_names=self.group_names,
                 progress=self.progress,
             )
-        if self.options.finishing == "none":
+        if self.options.finishing == "none" or classifier.head != "classification":
             return trained
         with self._timed("finishing"):
             self.progress("finishing the head", 0, 1)
