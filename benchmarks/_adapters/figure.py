@@ -23,7 +23,7 @@ LINES = ("#4477aa", "#228833", "#66ccee", "#aa3377", "#cc3311", "#ee9977", "#bbb
 
 def draw_tails(results: Results, path: Path) -> Path:
     """Draw mean tail accuracy against mean head accuracy, a panel a data set and ratio."""
-    parts = list(dict.fromkeys((cell.data, cell.ratio) for cell in results.cells))
+    parts = results.parts
     figure, axes = _panels(len(parts))
     shown = [name for name in results.methods if METHODS[name].recipe.trains != "none"]
     number = {name: i for i, name in enumerate(shown, start=1)}

@@ -11,7 +11,7 @@ from _adapters.cells import ACCEPTANCE, Cell
 from _adapters.methods import BASE, METHODS, OURS, RIVALS_AT_F1
 from _adapters.results import Results, mean_and_spread
 
-__all__ = ["goal_lines"]
+__all__ = ["goal_lines", "judged"]
 
 TAIL = (5.0, 15.0)
 HEAD = 1.0
@@ -24,7 +24,7 @@ def goal_lines(
 ) -> list[str]:
     """Return one line a goal for each of our methods, against plain LoRA with cross-entropy."""
     found = []
-    everything, results = results, _judged(results)
+    everything, results = results, judged(results)
     for name in names:
         if not results.differences(name, BASE, "tail"):
             continue
@@ -36,7 +36,7 @@ def goal_lines(
     return found + _times(step_time)
 
 
-def _judged(results: Results) -> Results:
+def judged(results: Results) -> Results:
     """Return the results in the cells that the issue names; in all where there are none."""
     cells = tuple(cell for cell in results.cells if (cell.data, cell.ratio) in ACCEPTANCE)
     return replace(results, cells=cells) if cells else results

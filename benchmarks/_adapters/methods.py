@@ -203,8 +203,10 @@ _ALL = (
         "finish_only", "equity: finish only", "ablation", Recipe(lr=4e-3, finish=2.0), FINISHES,
     ),
     Method(
-        "loss_and_finish", "equity: loss and finish, no start", "ablation",
-        Recipe("equity", EQUITY_LOSS, lr=4e-3, finish=2.0),
+        "kept_head", "equity without the head's start", "ablation",
+        Recipe(
+            "equity", EQUITY_LOSS, "tail_structure", START_ROWS, lr=4e-3, finish=2.0,
+        ),
     ),
     Method(
         "logit_adjusted_finish", "logit-adjusted loss and our finish", "ablation",

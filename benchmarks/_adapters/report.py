@@ -9,7 +9,7 @@ from typing import Any
 from _adapters.budget import Budgets, budget_parts
 from _adapters.data import RULES
 from _adapters.figure import draw_sweep, draw_tails
-from _adapters.goals import goal_lines
+from _adapters.goals import goal_lines, judged
 from _adapters.methods import BASE, METHODS, OURS, STEPS
 from _adapters.results import Results
 from _adapters.store import library_state
@@ -43,7 +43,7 @@ Fine-grained text classification with an injected long tail, by a small Llama-la
   the rarest third; mean recall of their classes. **Head - tail** is their difference.
 - **Budget**: every method takes {steps} steps of 32 rows with the same optimiser and schedule, and
   the same batches for the same seed unless it resamples.
-- **Goals** are judged in the cells of Banking77 and TREC at 10:1 and 50:1, part by part in all.
+- **Goals** and differences are judged in the cells of Banking77 and TREC at 10:1 and 50:1.
 - **Settings**: up to three of each method are tried on {tuned}, and the one with the best macro-F1
   on balanced validation rows is kept for all cells. Our methods and their rivals alike. Those that
   the goals compare are judged there by the mean over three seeds: a rate that one seed bears may be
@@ -91,11 +91,12 @@ def body(results: Results, step_time: dict[str, Any] | None) -> list[str]:
         "### Goals",
         "\n".join(f"- {line}" for line in goal_lines(results, step_time=step_time)),
     ]
-    parts += ["### Differences to plain LoRA, in points, paired by cell", difference_table(results)]
+    named = judged(results)
+    parts += ["### Differences to plain LoRA, in points, paired by cell", difference_table(named)]
     ours = [name for name in (*OURS, "start_and_loss", "finish_only") if results.found.get(name)]
     if ours:
-        parts += ["### Against the methods made for long tails", rival_table(results, ours)]
-    for data, ratio in dict.fromkeys((cell.data, cell.ratio) for cell in results.cells):
+        parts += ["### Against the methods made for long tails", rival_table(named, ours)]
+    for data, ratio in results.parts:
         own = results.part(data, ratio)
         parts += [f"### {section_title(data, ratio)}", main_table(results, own)]
     return parts

@@ -46,6 +46,12 @@ class Results:
                     found[value.get("library")] = found.get(value.get("library"), 0) + 1
         return found
 
+    @property
+    def parts(self) -> list[tuple[str, float]]:
+        """Return the data sets and ratios of which there are results."""
+        known = [cell for cell in self.cells if any(cell in own for own in self.found.values())]
+        return list(dict.fromkeys((cell.data, cell.ratio) for cell in known))
+
     def part(self, data: str, ratio: float) -> list[Cell]:
         """Return the cells of one data set and ratio."""
         return [cell for cell in self.cells if (cell.data, cell.ratio) == (data, ratio)]
