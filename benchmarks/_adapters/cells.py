@@ -50,7 +50,7 @@ FULL = (
     ("digits", 10), ("digits", 50), ("omniglot", 10),
 )  # fmt: skip
 BUDGET = ("banking77", (10, 50))
-BUDGETS = (BASE, "logit_adjusted", "ldam_drw", "equity", "start_and_loss", "finish_only")
+BUDGETS = (BASE, "logit_adjusted", "equity", "start_and_finish", "finish_only")
 LONGER = 3.6
 """A long budget of steps over the usual one: 900 over 250."""
 SWEPT = (BASE, "logit_adjusted", "balanced_softmax", "ldam_drw", "equity", "finish_only")

@@ -101,7 +101,7 @@ STARTED = (
     {"lr": 6e-3, "head_lr": 6e-3},
 )
 FINISHES = ({"finish": 1.0}, {"finish": 2.0}, {"finish": 4.0})
-EQUITY_LOSS = {"tau": 0.75, "weight": 0.1, "lift_only": True}
+EQUITY_LOSS = {"tau": 0.25, "weight": 0.1, "lift_only": True}
 START_ROWS = {"n_per_class": 8, "head_n_per_class": 16, "max_rows": 1300}
 """Few rows a class for the directions, more for the head: together under 20 steps' time."""
 BALANCE_LOSS = {"beta": 0.1, "gamma": 0.1}
@@ -176,7 +176,15 @@ _ALL = (
             "equity", EQUITY_LOSS, "tail_structure", START_ROWS, head="class_means", lr=6e-3,
             head_lr=6e-3, finish=2.0,
         ),
-        FINISHES, tuning_seeds=3,
+        _losses(EQUITY_LOSS, {**EQUITY_LOSS, "tau": 0.5}, {**EQUITY_LOSS, "tau": 0.75}),
+        tuning_seeds=3,
+    ),
+    Method(
+        "start_and_finish", "equity: start and finish, plain cross-entropy", "ablation",
+        Recipe(
+            start="tail_structure", start_settings=START_ROWS, head="class_means", lr=6e-3,
+            head_lr=6e-3, finish=2.0,
+        ),
     ),
     Method(
         "start_and_loss", "equity: start and loss, no finish", "ablation",
@@ -193,7 +201,7 @@ _ALL = (
         ),
     ),
     Method(
-        "loss_only", "equity: loss only", "ablation", Recipe("equity", EQUITY_LOSS), RATES,
+        "loss_only", "equity: loss only", "ablation", Recipe("equity", EQUITY_LOSS, lr=4e-3),
     ),
     Method(
         "start_only", "equity: start only", "ablation",

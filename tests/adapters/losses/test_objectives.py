@@ -294,7 +294,7 @@ def test_equity_is_the_adjusted_loss_plus_its_penalty():
 
 def test_the_measured_defaults_of_equity():
     known = objective_settings()["equity"]
-    assert (known["tau"], known["weight"], known["lift_only"]) == (0.75, 0.1, True)
+    assert (known["tau"], known["weight"], known["lift_only"]) == (0.25, 0.1, True)
 
 
 HAS_MEANS = [name for name in NAMES if "momentum" in objective_settings()[name]]
@@ -375,7 +375,7 @@ def test_a_ramp_lets_the_penalty_grow(progress, share):
     full = warm("equity", weight=0.4)
     z, y, _ = batch("equity")
     objective.set_progress(progress)
-    loss = logit_adjusted(z, y, class_counts=COUNTS, tau=0.75)
+    loss = logit_adjusted(z, y, class_counts=COUNTS, tau=0.25)
     expected = loss + share * (full.per_sample(z, y) - loss)
     np.testing.assert_allclose(objective.per_sample(z, y), expected, rtol=1e-9)
 
