@@ -53,7 +53,7 @@ BUDGET = ("banking77", (10, 50))
 BUDGETS = (BASE, "logit_adjusted", "equity", "start_and_finish", "finish_only")
 LONGER = 3.6
 """A long budget of steps over the usual one: 900 over 250."""
-SWEPT = (BASE, "logit_adjusted", "balanced_softmax", "ldam_drw", "equity", "finish_only")
+SWEPT = (BASE, "logit_adjusted", "equity", "finish_only")
 
 
 def runs_of(
