@@ -67,7 +67,11 @@ Fine-grained text classification with an injected long tail, by a small Llama-la
   half of Omniglot's alphabets, with a classification head. Class-name prompts are no head here:
   its text tower knows the names of these alphabets' characters alone, and a held-out character or a
   digit has no name that it could have learnt.
-- Not run: domain-context calibration, CorDA, neuron pruning (CRISPR).
+- **start and finish** are `bias_aware_start` (directions, and a head from class means) and
+  `class_means_finish`. The finish costs a forward pass over at most 32 rows a class, beside the
+  steps; the row "as many steps fewer" pays for both out of its steps.
+- Not run: domain-context calibration, CorDA, neuron pruning (CRISPR); and whatever is not in the
+  tables, of methods (`--list`) and data sets (`--full`). A table says how many seeds ran.
 """
 
 CAPTIONS = {
