@@ -290,7 +290,7 @@ def test_a_long_budget_is_compared_with_the_short_one(call, tmp_path, monkeypatc
         "banking77 at 10:1",
     ):
         assert words in out
-    assert "| equity (start and loss) | 6 |" in out
+    assert "| equity (start, loss, finish) | 6 |" in out
     _, told = call("--study", "budget", *asked, "--report")
     assert trained(told) == (0, 0)
     assert "no page: --report alone writes it" in told

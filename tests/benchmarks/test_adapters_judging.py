@@ -277,10 +277,10 @@ def test_step_time_is_a_goal_of_its_own():
 def test_tables_pair_by_cell_and_leave_out_what_is_not_there():
     results = made_results({"tail": 0.1})
     del results.found["equity"][Cell("banking77", 50, 2)]
-    assert "| equity (start and loss) | 5 | +0.0 ± 0.0 |" in difference_table(results)
+    assert "| equity (start, loss, finish) | 5 | +0.0 ± 0.0 |" in difference_table(results)
     shown = main_table(results, results.part("banking77", 50))
     assert "| LoRA, cross-entropy | 3 | 0.550 ± 0.010 |" in shown
-    assert "| equity (start and loss) | 2 | 0.545 ± 0.007 |" in shown
+    assert "| equity (start, loss, finish) | 2 | 0.545 ± 0.007 |" in shown
     assert "-2.0 ± 0.0; ahead in 0 of 5" in rival_table(results, ["equity"])
     assert "| LoRA, cross-entropy | 1.23 | 0.100 |  |  |" in cost_table(results)
     assert "lr 0.002: 0.410; **" not in tuning_table(results)
