@@ -18,7 +18,8 @@ __all__ = ["draw_sweep", "draw_tails"]
 COLOURS = {"none": "#777777", "rival": "#4477aa", "ablation": "#dd7755", "ours": "#bb1100"}
 ACROSS = 4
 """Panels in a row."""
-LINES = ("#4477aa", "#228833", "#66ccee", "#aa3377", "#cc3311", "#ee9977", "#bbbbbb")
+LINES = ("#4477aa", "#228833", "#66ccee", "#aa3377", "#bbbbbb")
+"""Of rivals in the sweep; ours have their family's colour."""
 
 
 def draw_tails(results: Results, path: Path) -> Path:
@@ -67,8 +68,11 @@ def draw_sweep(results: Results, path: Path) -> Path:
     figure, axes = _panels(4)
     metrics = {"tail": "tail accuracy", "head": "head accuracy", "gap": "head - tail",
                "macro_f1": "macro-F1"}  # fmt: skip
+    rivals = [name for name in results.methods if METHODS[name].family == "rival"]
+    colours = {name: COLOURS[METHODS[name].family] for name in results.methods}
+    colours |= dict(zip(rivals, LINES, strict=False))
     for axis, (metric, title) in zip(axes, metrics.items(), strict=True):
-        for name, colour in zip(results.methods, LINES, strict=False):
+        for name, colour in colours.items():
             points = []
             for ratio in ratios:
                 cells = [cell for cell in results.cells if cell.ratio == ratio]

@@ -75,9 +75,11 @@ Fine-grained text classification with an injected long tail, by a small Llama-la
 """
 
 CAPTIONS = {
-    "adapters-measured": "Means over seeds. Grey lines: plain LoRA; what is above and to the right "
-    "of them serves tail and head better. Blue: rivals; red: ours; light red: parts of ours.",
-    "adapters-ratios": "Banking77, thinned to different ratios.",
+    "adapters-measured": "Means over the seeds that the tables name. Grey lines: plain LoRA; what "
+    "is above and to the right of them serves tail and head better. Blue: rivals; red: ours; light "
+    "red: parts of ours.",
+    "adapters-ratios": "Banking77, thinned to different ratios; the tables below say of how many "
+    "seeds.",
 }
 
 
