@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from isonomy._atomic import write_text_atomic
 from isonomy._validation import check_count, check_real
-from isonomy._version import __version__
 from isonomy.adapters._start._class_means import ClassMeansHead, class_means_head
 from isonomy.adapters._start._draw import Draw, Progress, draw_rows, rows_per_class
 from isonomy.adapters._start._head_rows import Head, HeadRecorder, find_head
 from isonomy.adapters._start._passes import Passes
 from isonomy.adapters._start._report import HeadStart, few
 from isonomy.adapters._start._session import accepted_by, main_input, measuring, without_wrappers
+from isonomy.adapters._start._side_file import plain_report, write_side_file
 from isonomy.adapters.losses._counts import ClassCounts, class_names, count_vector
 from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage
 from isonomy.errors import InvalidInputError
@@ -68,8 +66,7 @@ class FinishReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, ready for JSON."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {"kind": "finish", "isonomy_version": __version__, **plain}
+        return plain_report("finish", self)
 
     def save_finish(self, path: str | os.PathLike[str]) -> Path:
         """Write the report beside an adapter, as ``isonomy_finish.json``; return its path.
@@ -84,8 +81,7 @@ class FinishReport:
         OutputError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        return write_text_atomic(Path(path) / FINISH_FILE, text + "\n")
+        return write_side_file(path, FINISH_FILE, self.to_dict())
 
     def __str__(self) -> str:
         lines = [

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isonomy._atomic import write_text_atomic
-from isonomy._version import __version__
 from isonomy.adapters._start._class_means import ClassMeansHead
+from isonomy.adapters._start._side_file import plain_report, write_side_file
 
 __all__ = ["SIDE_FILE", "HeadStart", "ModuleStart", "StartReport", "few"]
 
@@ -129,8 +127,7 @@ class StartReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, ready for JSON."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {"kind": "start", "isonomy_version": __version__, **plain}
+        return plain_report("start", self)
 
     def save_start(self, path: str | os.PathLike[str]) -> Path:
         """Write the report beside an adapter, as ``isonomy_start.json``; return its path.
@@ -147,8 +144,7 @@ class StartReport:
         OutputError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        return write_text_atomic(Path(path) / SIDE_FILE, text + "\n")
+        return write_side_file(path, SIDE_FILE, self.to_dict())
 
     def __str__(self) -> str:
         lines = [self._first_line()]
@@ -180,4 +176,5 @@ def _line(module: ModuleStart) -> str:
 
 
 def few(names: tuple[str, ...]) -> str:
+    """Return the first names with commas between."""
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
