@@ -23,11 +23,11 @@ from pathlib import Path
 
 from _speed.machine import describe_machine
 from _speed.markdown import replace_section
-from _speed.studies import bootstrap_study, nearest_study, rows_study
+from _speed.studies import bootstrap_study, large_study, nearest_study, rows_study
 from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
-STUDIES = ("rows", "bootstrap", "nearest")
+STUDIES = ("rows", "bootstrap", "nearest", "large")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -37,6 +37,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000, help="rows to fit and transform")
     parser.add_argument("--repeats", type=int, default=5, help="rounds")
     parser.add_argument("--threads", type=int, default=1, help="threads of BLAS and torch")
+    parser.add_argument("--large", type=int, default=4096, help="dimensions of the large study")
     parser.add_argument("--starts", type=int, default=16, help="starts of BFGS")
     parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES))
     parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
@@ -54,6 +55,8 @@ def studies(asked: argparse.Namespace) -> dict[str, Callable[[], str]]:
         found["bootstrap"] = partial(bootstrap_study, 100_000, asked.repeats)
     if "nearest" in asked.only:
         found["nearest"] = partial(nearest_study, asked.repeats, asked.starts)
+    if "large" in asked.only:
+        found["large"] = partial(large_study, asked.large, asked.repeats)
     return found
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from _speed import bootstrap, descent, movers
+from _speed import bootstrap, descent, large, movers
 from _speed.markdown import seconds, table
 from _speed.timing import Timing, side_by_side
 from isonomy.ideal import nearest_ideal
 
-__all__ = ["bootstrap_study", "nearest_study", "rows_study"]
+__all__ = ["bootstrap_study", "large_study", "nearest_study", "rows_study"]
 
 PAIRS = {
     "blind": ("concept-erasure", "concept-erasure, 2"),
@@ -168,3 +168,33 @@ def _nearest_lines(
         )
         for kind, value in least.items()
     ]
+
+
+def large_study(d: int, repeats: int) -> str:
+    """Time `nearest_ideal` in ``d`` dimensions beside one eigenproblem, and weigh its memory."""
+    joint = large.tied_joint(28, d)
+    calls = large.large_calls(joint)
+    found = side_by_side(calls, repeats)
+    yardstick = found["eigenproblem"]
+    lines = []
+    for name, call in calls.items():
+        peak, kept = large.peak_in_squares(call, d)
+        lines.append(
+            (
+                name,
+                seconds(found[name].wall),
+                seconds(found[name].cpu),
+                f"{found[name].wall / yardstick.wall:.2f}",
+                f"{found[name].cpu / yardstick.cpu:.2f}",
+                f"{peak:.1f}",
+                f"{kept:.1f}",
+            )
+        )
+    note = (
+        f"Medians of {repeats} rounds. 28 classes, 2 groups, one covariance a group. The "
+        "eigenproblem is `scipy.linalg.eigh` of one covariance, vectors included. Memory is what "
+        "the call allocates beyond its argument, in d x d matrices of float64, at its peak and "
+        "kept by the result (the ideal law with its factors, and a map a group)."
+    )
+    head = ["call", "wall s", "CPU s", "wall / eigh", "CPU / eigh", "peak, d x d", "kept, d x d"]
+    return "\n\n".join([f"## `nearest_ideal` in {d} dimensions", note, table(head, lines)])

@@ -7,23 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, kl_of_cells, push_cells
-from isonomy.ideal._tied import best_affine_map
 
-__all__ = ["BestMap", "best_tied_map", "largest_deviation", "solve_affirmative"]
+__all__ = ["BestMap", "largest_deviation", "solve_affirmative"]
 
 BestMap = Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]
 """(source means, covariances, target means, covariances, weights) -> matrix, offset."""
-
-
-def best_tied_map(
-    source_means: Array,
-    source_covs: Array,
-    target_means: Array,
-    target_covs: Array,
-    weights: Array,
-) -> tuple[Array, Array]:
-    """Return the map of 3.3 for covariances given as (1, d, d)."""
-    return best_affine_map(source_means, source_covs[0], target_means, target_covs[0], weights)
 
 
 def solve_affirmative(

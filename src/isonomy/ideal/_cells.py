@@ -38,7 +38,8 @@ class Solved:
     """What a solver returns: the ideal cells and the map of every group's rows.
 
     ``matrices`` (G, d, d) and ``offsets`` (G, d) carry a group's ideal cells onto the
-    reference's ideal cells. ``state`` is what a search can be started from again.
+    reference's ideal cells. ``state`` is what a search can be started from again; ``paid``
+    the divergences (K, G) of the cells, where the solver knows them.
     """
 
     means: Array
@@ -50,6 +51,7 @@ class Solved:
     n_iter: int
     history: tuple[float, ...]
     state: Any = None
+    paid: Array | None = None
 
 
 def center(means: Array, weights: Array) -> tuple[Array, Array]:

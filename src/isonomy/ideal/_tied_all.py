@@ -20,12 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas
 from scipy.optimize import brentq, minimize
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, center
-from isonomy.ideal._class_frame import ClassFrame, class_frame, least_map
 from isonomy.ideal._tied import best_affine_map, class_coordinates, singular_gains
+from isonomy.ideal._tied_frames import CanonicalFrame, assemble, frames_of, inner_map
 
 __all__ = ["CanonicalPoints", "canonical_points", "group_coordinates", "solve_all_tied"]
 
@@ -220,74 +219,21 @@ def solve_all_tied(
     cells share one covariance. (In the information direction the best canonical cells
     share one anyway.)
     """
-    frames = _frames(cells)
+    frames = frames_of(cells)
     coordinates = np.stack([frame.coordinates for frame in frames], axis=1)
     points = canonical_points(coordinates, weights, direction, start)
-    n_groups, d = cells.means.shape[1:]
-    means, covariances = np.empty_like(cells.means), np.empty((1, n_groups, d, d))
-    inner = []
-    for a, frame in enumerate(frames):
-        matrix, offset = _inner_map(points.means, frame.coordinates, weights[:, a], direction)
-        # the coordinates have their origin at the first class
-        there = frame.directions()
-        means[:, a] = cells.means[0, a] + (points.means @ matrix.T + offset) @ there.T
-        # F F' of _class_frame: the group's own covariance but for the class directions
-        change = matrix @ matrix.T - np.eye(len(matrix))
-        covariances[0, a] = frame.covariance
-        blas.dgemm(
-            1.0, there @ change, there, beta=1.0, c=covariances[0, a].T, trans_b=1, overwrite_c=1
-        )
-        inner.append(matrix)
-    # each matrix by columns, as it is computed
-    matrices, offsets = np.empty((n_groups, d, d)).swapaxes(1, 2), np.empty((n_groups, d))
-    matrices[reference], offsets[reference] = np.eye(d), 0.0
-    for a in range(n_groups):
-        if a == reference:
-            continue
-        # every group is an exact image of the others: the map of 3.3 that moves rows least
-        span = _span(points.means, weights[:, a], d)
-        matrices[a] = least_map(frames[a], inner[a], frames[reference], inner[reference], span)
-        share = weights[:, a] / weights[:, a].sum()
-        offsets[a] = share @ means[:, reference] - matrices[a] @ (share @ means[:, a])
-    return Solved(
-        means,
-        covariances,
-        matrices,
-        offsets,
-        points.converged,
-        points.global_optimum,
-        points.n_iter,
-        points.history,
-        points.means,
-    )
-
-
-def _frames(cells: CellArrays) -> list[ClassFrame]:
-    covs, lowers = cells.covariances[0], cells.lowers
-    return [
-        class_frame(cells.means[:, a], covs[a], None if lowers is None else lowers[0, a])
-        for a in range(len(covs))
+    inner = [
+        inner_map(points.means, frame.coordinates, weights[:, a], direction)
+        for a, frame in enumerate(frames)
     ]
-
-
-def _inner_map(
-    points: Array, coordinates: Array, weights: Array, direction: Direction
-) -> tuple[Array, Array]:
-    """Return the map (r, r), (r,) of the canonical points onto a group's ideal ones."""
-    eye = np.eye(points.shape[1])
-    if direction == "information":
-        return best_affine_map(points, eye, coordinates, eye, weights, least_movement=False)
-    there, shift = best_affine_map(coordinates, eye, points, eye, weights, least_movement=False)
-    matrix = np.asarray(np.linalg.inv(there), dtype=np.float64)
-    return matrix, -matrix @ shift
-
-
-def _span(points: Array, weights: Array, d: int) -> Array:
-    """Return the axes (r, k) in which the canonical points differ beyond rounding."""
-    share = weights / weights.sum()
-    centred = np.sqrt(share)[:, None] * center(points, share)[1]
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    strengths = sizes**2 / np.sqrt(1.0 + sizes**2)  # the h of 3.3, for a family onto itself
-    noise = 8.0 * max(d, len(points)) * np.finfo(np.float64).eps * np.linalg.norm(sizes)
-    found: Array = axes[strengths > noise].T
-    return found
+    return assemble(
+        cells,
+        frames,
+        inner,
+        weights,
+        CanonicalFrame(points.means, reference, direction),
+        converged=points.converged,
+        global_optimum=points.global_optimum,
+        n_iter=points.n_iter,
+        history=points.history,
+    )
