@@ -26,6 +26,7 @@ __all__ = [
     "IsonomyWarning",
     "MissingExtraError",
     "MissingGroupValuesError",
+    "NonNormalWarning",
     "NotIdealError",
     "OutputError",
     "PaddingTokenWarning",
@@ -166,6 +167,10 @@ class FoldWarning(IsonomyWarning):
 
 class SameCountsWarning(IsonomyWarning):
     """All classes have as many training rows: none is rare, and what served rare ones is off."""
+
+
+class NonNormalWarning(IsonomyWarning):
+    """Columns do not look normal within cells where a normal law was fitted to them."""
 
 
 class SmallCellWarning(IsonomyWarning):

@@ -9,21 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.distributions._frozen import Frozen
+from isonomy.distributions._shape import Shape
 from isonomy.distributions.lognormal import LogNormal
+from isonomy.distributions.nonparanormal import Nonparanormal
 from isonomy.distributions.normal import GaussianFamily, Normal
+from isonomy.distributions.student_t import StudentT
 
 __all__ = ["KINDS", "Cell", "CellArrays", "Family"]
 
 Cell = tuple[Hashable, Hashable]
-Family = Literal["normal", "lognormal"]
+Family = Literal["normal", "lognormal", "nonparanormal", "student_t"]
 
-KINDS: dict[str, type[GaussianFamily]] = {"normal": Normal, "lognormal": LogNormal}
+KINDS: dict[Family, type[GaussianFamily]] = {
+    "normal": Normal,
+    "lognormal": LogNormal,
+    "nonparanormal": Nonparanormal,
+    "student_t": StudentT,
+}
 
 
 class CellArrays(Frozen):
     """Means (K, G, d), covariances and their factors (K, G, d, d), priors (K, G)."""
 
-    __slots__ = ("_lowers", "classes", "covariances", "family", "groups", "means", "prior")
+    __slots__ = (
+        "_lowers",
+        "classes",
+        "covariances",
+        "family",
+        "groups",
+        "means",
+        "prior",
+        "shape",
+    )
 
     classes: tuple[Hashable, ...]
     groups: tuple[Hashable, ...]
@@ -31,6 +48,7 @@ class CellArrays(Frozen):
     means: NDArray[np.float64]
     covariances: NDArray[np.float64]
     prior: NDArray[np.float64]
+    shape: Shape | None
     _lowers: NDArray[np.float64]
 
     def _set(
@@ -42,12 +60,14 @@ class CellArrays(Frozen):
         groups: tuple[Hashable, ...],
         family: Family,
         lowers: NDArray[np.float64],
+        shape: Shape | None = None,
     ) -> None:
         arrays = {"means": means, "covariances": covariances, "prior": prior, "_lowers": lowers}
         for name, array in arrays.items():
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        for name, value in (("classes", classes), ("groups", groups), ("family", family)):
+        rest = {"classes": classes, "groups": groups, "family": family, "shape": shape}
+        for name, value in rest.items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -60,16 +80,19 @@ class CellArrays(Frozen):
         groups: tuple[Hashable, ...],
         family: Family,
         lowers: NDArray[np.float64],
+        shape: Shape | None = None,
     ) -> Self:
         """Build from checked arrays and known factors."""
         new = object.__new__(cls)
-        new._set(means, covariances, prior, classes, groups, family, lowers)
+        new._set(means, covariances, prior, classes, groups, family, lowers, shape)
         return new
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self) or not isinstance(other, CellArrays):
             return NotImplemented
-        mine, theirs = ((j.classes, j.groups, j.family, j.n_features) for j in (self, other))
+        mine, theirs = (
+            (j.classes, j.groups, j.family, j.n_features, j.shape) for j in (self, other)
+        )
         return mine == theirs and all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("means", "covariances", "prior")
@@ -92,14 +115,18 @@ class CellArrays(Frozen):
     @property
     def cells(self) -> dict[Cell, GaussianFamily]:
         """The law of X in every cell, by (label, group)."""
-        kind = KINDS[self.family]
         return {
-            (label, group): kind._trusted(
-                self.means[y, a], self.covariances[y, a], self._lowers[y, a]
-            )
+            (label, group): self._law(y, a)
             for y, label in enumerate(self.classes)
             for a, group in enumerate(self.groups)
         }
+
+    def _law(self, y: int, a: int) -> GaussianFamily:
+        parts = self.means[y, a], self.covariances[y, a], self._lowers[y, a]
+        if self.shape is None:
+            return KINDS[self.family]._trusted(*parts)
+        law: GaussianFamily = self.shape.law(y, a, *parts)
+        return law
 
     @property
     def priors(self) -> dict[Cell, float]:

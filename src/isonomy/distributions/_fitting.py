@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,20 @@ from isonomy.distributions._accumulate import Covariance
 from isonomy.distributions._cell_arrays import Family
 from isonomy.distributions._cell_state import label_positions
 from isonomy.distributions._linalg import cholesky, constant_columns, symmetrize
+from isonomy.distributions._shape import Marginals, Shape
+from isonomy.distributions._singular import explain_singular
 from isonomy.distributions.moments import CellMoments
 from isonomy.distributions.shrinkage import Shrinkage, blend, ledoit_wolf_intensity, shrink
+from isonomy.distributions.transforms import fit_marginals
 from isonomy.errors import (
     EmptyCellError,
     FamilyError,
     InvalidInputError,
     SingularCovarianceError,
 )
-from isonomy.groups import find_cells
+from isonomy.groups import find_cells, sort_labels
 
-__all__ = ["CellFit", "collect_rows", "estimate_covariances"]
+__all__ = ["CellFit", "FitRows", "collect_moments", "estimate_covariances", "read_rows"]
 
 
 @dataclass(frozen=True)
@@ -36,36 +40,71 @@ class CellFit:
     lowers: NDArray[np.float64]
 
 
-def collect_rows(
+@dataclass(frozen=True)
+class FitRows:
+    """Checked rows in latent coordinates: values (n, d), codes and weight (n,).
+
+    ``shape`` is what the family learnt on the way there.
+    """
+
+    values: NDArray[Any]
+    y_codes: NDArray[np.intp]
+    group_codes: NDArray[np.intp]
+    weight: NDArray[np.float64] | None
+    classes: list[Any]
+    groups: list[Any]
+    names: tuple[str, ...]
+    shape: Shape | None = None
+
+
+def read_rows(
     X: Any,
     y: Any,
     sensitive_features: Any,
     sample_weight: ArrayLike | None,
     family: Family,
-    covariance: Covariance,
-    shrinkage: Shrinkage,
     *,
+    per_group: bool,
+    tied: bool,
     where: str,
-) -> tuple[CellMoments, Shrinkage | NDArray[np.float64]]:
-    """Return the moments of checked rows, and the shrinkage with what only rows can tell."""
+) -> FitRows:
+    """Return the checked rows in the coordinates in which ``family`` is fitted."""
     table = read_table(X, where=where)
     n = len(table.values)
     cells = find_cells(y, sensitive_features, where=where)
     check_same_length("y", len(cells.y_codes), n, where=where)
     weight = check_sample_weight(sample_weight, n, where=where)
     values = log_values(table, where=where) if family == "lognormal" else table.values
-    classes = cells.classes.tolist()
+    labels = cells.classes.tolist(), list(cells.groups)
+    # all that follows has its labels sorted: the codes too, whatever order they came in
+    classes, groups = (list(sort_labels(found)) for found in labels)
+    y_codes = label_positions(labels[0], classes)[cells.y_codes]
+    group_codes = label_positions(labels[1], groups)[cells.group_codes]
+    shape: Shape | None = None
+    if family == "nonparanormal":
+        values = np.asarray(values, dtype=np.float64)
+        how = {"per_group": per_group, "tied": tied}
+        transforms = fit_marginals(values, y_codes, group_codes, weight, **how)
+        shape, values = Marginals(transforms), values.copy()
+        for a, transform in enumerate(transforms):
+            chosen = np.flatnonzero(group_codes == a)
+            values[chosen] = transform.forward(values[chosen])
+    return FitRows(values, y_codes, group_codes, weight, classes, groups, tuple(table.names), shape)
+
+
+def collect_moments(
+    rows: FitRows, covariance: Covariance, shrinkage: Shrinkage
+) -> tuple[CellMoments, Shrinkage | NDArray[np.float64]]:
+    """Return the moments of rows, and the shrinkage with what only rows can tell."""
     moments = CellMoments(
-        values.shape[1], covariance=covariance, classes=classes, groups=cells.groups
+        rows.values.shape[1], covariance=covariance, classes=rows.classes, groups=rows.groups
     )
-    moments.feature_names = table.names
-    # the moments sort their labels: let the codes follow, whatever order they came in
-    y_codes = label_positions(classes, moments.classes)[cells.y_codes]
-    group_codes = label_positions(cells.groups, moments.groups)[cells.group_codes]
-    moments.add_coded(values, y_codes, group_codes, weight)
+    moments.feature_names = rows.names
+    codes = rows.y_codes, rows.group_codes
+    moments.add_coded(rows.values, *codes, rows.weight)
     if shrinkage != "ledoit-wolf":
         return moments, shrinkage
-    return moments, ledoit_wolf_intensities(values, y_codes, group_codes, weight, moments)
+    return moments, ledoit_wolf_intensities(rows.values, *codes, rows.weight, moments)
 
 
 def log_values(table: Table, *, where: str) -> NDArray[np.float64]:
@@ -145,7 +184,11 @@ def estimate_covariances(
         full = np.diag(shrunk) if shrunk.ndim == 1 else symmetrize(shrunk)
         out[cell] = _zero_constants(full, means[cell])
         what = f"The covariance of {_name(moments, cell)} in `{where}`"
-        lowers[cell] = cholesky(out[cell], what=what, size=int(n_rows[cell]), names=names)
+        try:
+            lowers[cell] = cholesky(out[cell], what=what, size=int(n_rows[cell]), names=names)
+        except SingularCovarianceError as error:
+            lost = found, cell, partial(_name, moments), names, int(n_rows[cell])
+            raise explain_singular(error, *lost) from error
     shape = (len(moments.classes), *out.shape[-3:])
     return CellFit(np.broadcast_to(out, shape), np.broadcast_to(lowers, shape))
 

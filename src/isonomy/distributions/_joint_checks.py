@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from isonomy._validation import as_column, check_same_length
 from isonomy.distributions._cell_arrays import KINDS, Cell, CellArrays, Family
 from isonomy.distributions._linalg import cholesky, symmetrize
+from isonomy.distributions._shape import Freedom, Marginals, Shape
 from isonomy.distributions.normal import GaussianFamily, check_symmetric
 from isonomy.errors import FamilyError, InvalidInputError
 from isonomy.groups import encode_groups
@@ -21,8 +22,10 @@ __all__ = [
     "check_laws",
     "check_prior",
     "check_same_cells",
+    "check_shape",
     "distinct_labels",
     "factor_cells",
+    "group_codes",
     "label_array",
     "row_cells",
 ]
@@ -38,9 +41,9 @@ def check_laws(laws: Mapping[Cell, GaussianFamily]) -> Family:
         )
     for pair, law in laws.items():
         if type(law) not in KINDS.values():
+            known = ", ".join(kind.__name__ for kind in KINDS.values())
             raise InvalidInputError(
-                f"`cells[{pair!r}]` of `{where}` must be a Normal or a LogNormal, got "
-                f"{type(law).__name__}."
+                f"`cells[{pair!r}]` of `{where}` must be one of {known}, got {type(law).__name__}."
             )
     kinds = {type(law).__name__ for law in laws.values()}
     if len(kinds) > 1:
@@ -53,7 +56,7 @@ def check_laws(laws: Mapping[Cell, GaussianFamily]) -> Family:
         raise InvalidInputError(
             f"`cells` of `{where}` must have one number of features, got {sorted(sizes)}."
         )
-    return "normal" if kinds == {"Normal"} else "lognormal"
+    return next(family for family, kind in KINDS.items() if kind.__name__ in kinds)
 
 
 def check_same_cells(
@@ -154,6 +157,24 @@ def check_comparable(p: CellArrays, q: CellArrays) -> None:
             raise InvalidInputError(
                 f"`other` of `{where}` must have the same {name} ({mine!r}), got {theirs!r}."
             )
+    if p.family == "nonparanormal" and p.shape != q.shape:
+        raise FamilyError(
+            f"`other` of `{where}` must have the same transforms, got others: the divergence of "
+            "two laws behind different transforms has no closed form."
+        )
+
+
+def check_shape(shape: Shape | None, family: Family, sizes: tuple[int, ...], *, where: str) -> None:
+    """Raise unless the family got the shape that it needs, for (K, G, d) ``sizes``."""
+    needed = {"nonparanormal": Marginals, "student_t": Freedom}.get(family)
+    if needed is None and shape is None:
+        return
+    if needed is None or not isinstance(shape, needed):
+        wanted = "None" if needed is None else f"a {needed.__name__}"
+        raise InvalidInputError(
+            f"`shape` of `{where}` must be {wanted} for family={family!r}, got {shape!r}."
+        )
+    shape.check(sizes[0], sizes[1], sizes[2], where=where)
 
 
 def distinct_labels(name: str, labels: Sequence[Hashable]) -> list[Hashable]:
@@ -186,12 +207,19 @@ def row_cells(
     where: str,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the positions of each row's label and group, all of which must be known."""
-    found = encode_groups(groups, n_samples=n_rows, where=where)
-    a = _label_codes("groups", found.labels, known_groups, where=where)[found.codes]
+    a = group_codes(groups, known_groups, n_rows, where=where)
     labels = as_column(y)
     check_same_length("y", len(labels), n_rows, where=where)
     values, inverse = np.unique(labels, return_inverse=True)
     return _label_codes("y", values.tolist(), classes, where=where)[inverse], a
+
+
+def group_codes(
+    groups: Any, known: tuple[Hashable, ...], n_rows: int, *, where: str
+) -> NDArray[np.intp]:
+    """Return the positions of each row's group, all of which must be known."""
+    found = encode_groups(groups, n_samples=n_rows, where=where)
+    return _label_codes("groups", found.labels, known, where=where)[found.codes]
 
 
 def _label_codes(

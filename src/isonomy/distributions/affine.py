@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import lu_factor, lu_solve
 
+from isonomy._validation import check_real
+from isonomy.distributions._affine_checks import check_invertible, finite
 from isonomy.distributions._frozen import Frozen
-from isonomy.distributions._linalg import rank_tolerance
+from isonomy.distributions._paths import partial_matrix
 from isonomy.distributions.normal import GaussianFamily, as_rows
-from isonomy.errors import InvalidInputError, SingularCovarianceError
+from isonomy.errors import InvalidInputError
 
 __all__ = ["AffineMap"]
 
 Law = TypeVar("Law", bound=GaussianFamily)
 
-_BLOCK_VALUES = 1 << 20
-"""Rows are mapped in blocks of about this many numbers (8 MiB of float64)."""
+_BLOCK_VALUES = 1 << 20  # rows are mapped in blocks of so many numbers: 8 MiB of float64
 
 Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -43,8 +44,8 @@ class AffineMap(Frozen):
 
     Notes
     -----
-    Laws: ``f.compose(g).apply(X)`` equals ``f.apply(g.apply(X))``;
-    ``f.inverse().compose(f)`` is the identity; both to rounding.
+    Laws, to rounding: ``f.compose(g).apply(X)`` equals ``f.apply(g.apply(X))`` and
+    ``f.inverse().compose(f)`` is the identity.
 
     Examples
     --------
@@ -62,8 +63,8 @@ class AffineMap(Frozen):
     _matrix: NDArray[np.float64] | None
 
     def __init__(self, matrix: ArrayLike, offset: ArrayLike) -> None:
-        b = _finite("offset", offset, 1)
-        m = _finite("matrix", matrix, 2)
+        b = finite("offset", offset, 1)
+        m = finite("matrix", matrix, 2)
         if m.shape != (len(b), len(b)):
             raise InvalidInputError(
                 f"`matrix` of `AffineMap` must have shape ({len(b)}, {len(b)}) to match "
@@ -118,8 +119,8 @@ class AffineMap(Frozen):
         array([[1., 2.],
                [0., 1.]])
         """
-        offset = _finite("b", b, 1)
-        left, right = _finite("U", U, 2), _finite("V", V, 2)
+        offset = finite("b", b, 1)
+        left, right = finite("U", U, 2), finite("V", V, 2)
         if left.shape != right.shape or len(left) != len(offset):
             raise InvalidInputError(
                 "`U` and `V` of `AffineMap.low_rank` must both have shape "
@@ -134,7 +135,6 @@ class AffineMap(Frozen):
         Parameters
         ----------
         d : int
-            Number of features.
 
         Examples
         --------
@@ -257,8 +257,7 @@ class AffineMap(Frozen):
     def compose(self, other: AffineMap) -> AffineMap:
         """Return ``self`` after ``other``: x -> self(other(x)).
 
-        Two low-rank maps give a low-rank map, whose rank is the sum of the ranks as
-        long as that is below d.
+        Two low-rank maps give a low-rank map while the sum of the ranks is below d.
 
         Parameters
         ----------
@@ -305,7 +304,7 @@ class AffineMap(Frozen):
 
         Notes
         -----
-        Low rank by Woodbury: ``(I + U V')^-1 = I - U (I + V' U)^-1 V'``.
+        Low rank: ``(I + U V')^-1 = I - U (I + V' U)^-1 V'`` (Woodbury).
 
         Examples
         --------
@@ -315,15 +314,62 @@ class AffineMap(Frozen):
         if self.factors is not None and self.factors[0].shape[1] < self.n_features:
             left, right = self.factors
             core = np.eye(left.shape[1]) + right.T @ left
-            _check_invertible(core, size=self.n_features)
+            check_invertible(core, size=self.n_features)
             turned = np.asarray(-np.linalg.solve(core.T, left.T).T, dtype=np.float64)
             factors = (turned, right.copy())
             undone = AffineMap._trusted(np.zeros(self.n_features), factors=factors)
             offset = -undone._linear_rows(self.offset[None, :])[0]
             return AffineMap._trusted(offset, factors=factors)
-        _check_invertible(self.matrix, size=self.n_features)
+        check_invertible(self.matrix, size=self.n_features)
         inverse = lu_solve(lu_factor(self.matrix), np.eye(self.n_features))
         return AffineMap._trusted(-inverse @ self.offset, matrix=inverse)
+
+    def partial(
+        self,
+        strength: float,
+        *,
+        about: ArrayLike | None = None,
+        covariance: ArrayLike | None = None,
+    ) -> AffineMap:
+        """Return the map that goes ``strength`` of the way, invertible all along.
+
+        Parameters
+        ----------
+        strength : float
+            s in [0, 1]: 0 gives the identity, 1 this map.
+        about : (d,), optional
+            The point that moves on a straight line to its image; default: the origin.
+        covariance : (d, d), optional
+            In whose units lengths and angles are measured; default: those of the columns.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``strength`` is outside [0, 1], or the map turns space inside out (a negative
+            determinant): no path of invertible maps leads there.
+        SingularCovarianceError
+            If the map is singular.
+
+        Notes
+        -----
+        With LL' the covariance, m the point and ``L^-1 V L = R P`` the polar form::
+
+            x -> m + s (f(m) - m) + L R^s P^s L^-1 (x - m)
+
+        of determinant ``det(V)^s > 0``. An affine change of coordinates that carries point
+        and covariance along changes nothing else. Source: docs/theory.md 17.3.
+
+        Examples
+        --------
+        >>> AffineMap([[4.0]], [1.0]).partial(0.5)
+        AffineMap(matrix=[[2.0]], offset=[0.5])
+        """
+        s = check_real("strength", strength, where="AffineMap.partial", low=0.0, high=1.0)
+        centre = np.zeros(self.n_features) if about is None else finite("about", about, 1)
+        units = None if covariance is None else finite("covariance", covariance, 2)
+        matrix = partial_matrix(self.matrix, s, units)
+        moved = centre + s * (self.matrix @ centre + self.offset - centre)
+        return AffineMap._trusted(moved - matrix @ centre, matrix=matrix)
 
     def push(self, normal: Law) -> Law:
         """Return the law of the image of a random point.
@@ -350,29 +396,3 @@ class AffineMap(Frozen):
                 f"{self.n_features} features, got {normal!r}."
             )
         return normal._affine_image(self.matrix, self.offset)
-
-
-def _finite(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float64]:
-    array = np.array(values, dtype=np.float64)
-    if array.ndim != ndim or not np.isfinite(array).all():
-        raise InvalidInputError(
-            f"`{name}` of `AffineMap` must be a finite {ndim}-D array, got shape {array.shape}"
-            f"{'' if np.isfinite(array).all() else ' with NaN or infinity'}."
-        )
-    return array
-
-
-def _check_invertible(matrix: NDArray[np.float64], *, size: int) -> None:
-    """Raise unless the matrix has full rank once rows and columns have size 1."""
-    if matrix.size == 0:
-        return  # the core of a map of rank 0, which is a translation
-    rows = np.abs(matrix).max(axis=1, keepdims=True, initial=0.0)
-    scaled = matrix / np.where(rows > 0, rows, 1.0)
-    columns = np.abs(scaled).max(axis=0, keepdims=True, initial=0.0)
-    values = np.linalg.svd(scaled / np.where(columns > 0, columns, 1.0), compute_uv=False)
-    n_zero = int((values <= rank_tolerance(values, size=size)).sum())
-    if n_zero:
-        raise SingularCovarianceError(
-            f"`AffineMap.inverse` needs a map of full rank, got a matrix that loses {n_zero} "
-            f"of {size} dimension(s). A map that erases directions cannot be undone."
-        )

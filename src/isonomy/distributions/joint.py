@@ -9,42 +9,38 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isonomy._validation import check_choice, check_random_state
-from isonomy.distributions._accumulate import Covariance
-from isonomy.distributions._cell_arrays import KINDS, Cell, CellArrays, Family
-from isonomy.distributions._fitting import collect_rows, estimate_covariances
+from isonomy.distributions._cell_arrays import KINDS, Cell, Family
 from isonomy.distributions._joint_checks import (
     check_arrays,
     check_comparable,
     check_laws,
     check_prior,
     check_same_cells,
+    check_shape,
     distinct_labels,
     factor_cells,
+    group_codes,
     label_array,
     row_cells,
 )
-from isonomy.distributions.lognormal import LogNormal
-from isonomy.distributions.moments import CellMoments
-from isonomy.distributions.normal import (
-    GaussianFamily,
-    Normal,
-    as_rows,
-    check_n_rows,
-    gaussian_kl,
-)
-from isonomy.distributions.shrinkage import Shrinkage, check_shrinkage
+from isonomy.distributions._joint_fit import FittedCells
+from isonomy.distributions._latent import cell_divergence, latent_rows, observed_rows
+from isonomy.distributions._shape import Shape, shape_of_laws
+from isonomy.distributions.normal import GaussianFamily, as_rows, check_n_rows
 from isonomy.groups import sort_labels
 
 __all__ = ["JointDistribution"]
 
 
-class JointDistribution(CellArrays):
+class JointDistribution(FittedCells):
     """The law of (X, label, group): a law of X in every cell, and the cells' priors.
 
     Parameters
     ----------
-    cells : {(label, group): Normal or LogNormal}
-        Every pair of a label and a group, all of one kind and dimension.
+    cells : {(label, group): Normal, LogNormal, Nonparanormal or StudentT}
+        Every pair of a label and a group, all of one kind and dimension. The transform of
+        Nonparanormal cells is one for all labels of a group; the degrees of freedom of
+        StudentT cells are one for all groups of a label.
     priors : {(label, group): probability}
         Above 0, summing to 1, for the same pairs.
 
@@ -52,18 +48,23 @@ class JointDistribution(CellArrays):
     ----------
     classes, groups : tuple
         Sorted.
-    family : "normal" or "lognormal"
+    family : "normal", "lognormal", "nonparanormal" or "student_t"
     means : (K, G, d) array
     covariances : (K, G, d, d) array
     prior : (K, G) array
-        With K classes and G groups; read-only. Of ln X where the family is log-normal.
+        With K classes and G groups; read-only. Of the latent coordinates: ln X where the
+        family is log-normal, T_a(X) where it is nonparanormal; location and scale matrix
+        where it is Student-t.
+    shape : Marginals, Freedom or None
+        The transforms T_a of a nonparanormal law, the degrees of freedom of a Student-t law.
 
     Raises
     ------
     InvalidInputError
         If a cell is missing, dimensions differ, or priors are not a distribution.
     FamilyError
-        If the cells are of different kinds.
+        If the cells are of different kinds, or transforms or degrees of freedom are not
+        shared as said above.
 
     Examples
     --------
@@ -76,9 +77,7 @@ class JointDistribution(CellArrays):
 
     __slots__ = ()
 
-    def __init__(
-        self, cells: Mapping[Cell, Normal] | Mapping[Cell, LogNormal], priors: Mapping[Cell, float]
-    ) -> None:
+    def __init__(self, cells: Mapping[Cell, Any], priors: Mapping[Cell, float]) -> None:
         laws: dict[Cell, GaussianFamily] = dict(cells.items())
         family = check_laws(laws)
         classes = sort_labels({label for label, _ in laws})
@@ -93,9 +92,9 @@ class JointDistribution(CellArrays):
             arrays = np.stack([getattr(law, name) for law in ordered])
             return arrays.reshape(shape + arrays.shape[1:])
 
-        self._set(
-            stack("mean"), stack("covariance"), prior, classes, groups, family, stack("_lower")
-        )
+        places = dict(zip(np.ndindex(shape), ordered, strict=True))
+        rest = classes, groups, family, stack("_lower"), shape_of_laws(places, *shape)
+        self._set(stack("mean"), stack("covariance"), prior, *rest)
 
     @classmethod
     def from_arrays(
@@ -106,6 +105,7 @@ class JointDistribution(CellArrays):
         classes: Sequence[Hashable],
         groups: Sequence[Hashable],
         family: Family = "normal",
+        shape: Shape | None = None,
     ) -> Self:
         """Build from stacked arrays.
 
@@ -117,7 +117,9 @@ class JointDistribution(CellArrays):
             Above 0, summing to 1.
         classes, groups : sequences of K and G distinct labels
             In the order of the arrays; the result is sorted.
-        family : "normal" or "lognormal"
+        family : "normal", "lognormal", "nonparanormal" or "student_t"
+        shape : Marginals, Freedom or None
+            What the last two families need besides, as the attribute ``shape``.
 
         Raises
         ------
@@ -145,135 +147,16 @@ class JointDistribution(CellArrays):
         found = s[order_a] if s.ndim == 3 else s[np.ix_(order_y, order_a)]
         classes_, groups_ = sort_labels(labels[0]), sort_labels(labels[1])
         lowers = factor_cells(found, classes_, groups_, where=where)
-        shape = m.shape + m.shape[-1:]
-        found, lowers = np.broadcast_to(found, shape), np.broadcast_to(lowers, shape)
-        return cls._build(m, found, q, classes_, groups_, family, lowers)
-
-    @classmethod
-    def from_moments(
-        cls,
-        moments: CellMoments,
-        *,
-        family: Family = "normal",
-        covariance: Covariance | None = None,
-        shrinkage: Shrinkage = None,
-    ) -> Self:
-        """Build from the moments of the rows (of their logarithms, for "lognormal").
-
-        Parameters
-        ----------
-        moments : CellMoments
-        family : "normal" or "lognormal"
-        covariance : "full", "tied", "diagonal" or None
-            None takes the kind of the moments; full moments give any kind.
-        shrinkage : None, "oas" or a number in [0, 1]
-            "ledoit-wolf" needs rows: use :meth:`fit`.
-
-        Raises
-        ------
-        EmptyCellError
-            If a (label, group) cell has no rows.
-        SingularCovarianceError
-            If a cell has too few rows or its columns are collinear; named in the message.
-        InvalidInputError
-            If there is a single class or group, or the moments lack what is asked.
-
-        Examples
-        --------
-        >>> moments = CellMoments(1)
-        >>> y, a = [0, 0, 0, 0, 1, 1, 1, 1], ["f", "f", "m", "m"] * 2
-        >>> _ = moments.update([[0.0], [2.0]] * 4, y, sensitive_features=a)
-        >>> JointDistribution.from_moments(moments).covariances.ravel()
-        array([1., 1., 1., 1.])
-        """
-        where = "JointDistribution.from_moments"
-        check_choice("family", family, tuple(KINDS), where=where)
-        kind = moments.covariance if covariance is None else covariance
-        check_choice("covariance", kind, ("full", "tied", "diagonal"), where=where)
-        checked = check_shrinkage(shrinkage, where=where)
-        return cls._estimate(moments, family, kind, checked, where=where)
-
-    @classmethod
-    def _estimate(
-        cls,
-        moments: CellMoments,
-        family: Family,
-        covariance: Covariance,
-        shrinkage: Shrinkage | NDArray[np.float64],
-        *,
-        where: str,
-    ) -> Self:
-        fit = estimate_covariances(moments, covariance, shrinkage, where=where)
-        prior = moments.counts / moments.counts.sum()
-        labels = moments.classes, moments.groups
-        return cls._build(moments.means, fit.covariances, prior, *labels, family, fit.lowers)
-
-    @classmethod
-    def fit(
-        cls,
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any,
-        family: Family = "normal",
-        covariance: Covariance = "full",
-        shrinkage: Shrinkage = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit by maximum likelihood, covariances shrunk on request.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features) array or data frame
-            Positive for "lognormal"; only the numeric columns of a frame count.
-        y : (n_samples,)
-            Class labels, at least 2 different.
-        sensitive_features : (n_samples,) or (n_samples, n_attributes)
-            Groups, at least 2 different; several columns make intersectional groups.
-        family : "normal" or "lognormal"
-        covariance : "full", "tied" or "diagonal"
-            One covariance a cell; one a group, pooled over its labels; variances alone.
-        shrinkage : None, "oas", "ledoit-wolf" or a number in [0, 1]
-            Toward a scaled identity in units of the pooled within-cell standard
-            deviation: units of columns do not matter.
-        sample_weight : (n_samples,), optional
-            Integer weights equal repeated rows.
-
-        Raises
-        ------
-        EmptyCellError
-            If a (label, group) cell has no rows.
-        FamilyError
-            If a value is not positive and ``family="lognormal"``.
-        SingularCovarianceError
-            If a cell has too few rows, or columns are constant or collinear.
-        InvalidInputError
-            If another argument has a wrong shape or value.
-
-        Notes
-        -----
-        Covariances have divisor n (the cell's total weight), priors are shares of the
-        weight. It does not promise that the cells are normal: look at the data.
-
-        Examples
-        --------
-        >>> rng = np.random.default_rng(0)
-        >>> X, y, a = rng.normal(size=(40, 2)), np.arange(40) % 2, np.arange(40) // 20
-        >>> JointDistribution.fit(X, y, sensitive_features=a)
-        JointDistribution(classes=(0, 1), groups=(0, 1), n_features=2, family='normal')
-        """
-        where = "JointDistribution.fit"
-        check_choice("family", family, tuple(KINDS), where=where)
-        check_choice("covariance", covariance, ("full", "tied", "diagonal"), where=where)
-        checked = check_shrinkage(shrinkage, where=where)
-        moments, method = collect_rows(
-            X, y, sensitive_features, sample_weight, family, covariance, checked, where=where
-        )
-        return cls._estimate(moments, family, covariance, method, where=where)
+        check_shape(shape, family, m.shape, where=where)
+        ordered = None if shape is None else shape.reordered(order_y, order_a)
+        full = m.shape + m.shape[-1:]
+        found, lowers = np.broadcast_to(found, full), np.broadcast_to(lowers, full)
+        return cls._build(m, found, q, classes_, groups_, family, lowers, ordered)
 
     def __reduce__(self) -> tuple[Any, ...]:
         arrays = (self.means, self.covariances, self.prior)
-        return type(self).from_arrays, (*arrays, self.classes, self.groups, self.family)
+        rest = (self.classes, self.groups, self.family, self.shape)
+        return type(self).from_arrays, (*arrays, *rest)
 
     def sample(
         self, n: int, random_state: Any = None
@@ -312,11 +195,64 @@ class JointDistribution(CellArrays):
         codes = rng.choice(self.prior.size, size=int(n), p=self.prior.ravel())
         y, a = np.divmod(codes, len(self.groups))
         rows = rng.standard_normal((int(n), self.n_features))
+        if self.shape is not None:
+            rows = self.shape.stretched(rows, y, rng)
         for j, g in np.ndindex(self.prior.shape):
             chosen = np.flatnonzero((y == j) & (a == g))
             rows[chosen] = rows[chosen] @ self._lowers[j, g].T + self.means[j, g]
-        X = np.exp(rows) if self.family == "lognormal" else rows
+        X = observed_rows(self, rows, a)
         return X, label_array(self.classes)[y], label_array(self.groups)[a]
+
+    def latent(self, X: ArrayLike, groups: Any) -> NDArray[np.float64]:
+        """Return rows in the coordinates in which ``means`` and ``covariances`` speak.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+        groups : (n_samples,)
+            Groups that this law knows; only nonparanormal laws look at them.
+
+        Returns
+        -------
+        (n_samples, n_features) array
+            X for normal and Student-t laws, ln X for log-normal, T_a(X) for nonparanormal.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes disagree or a group is unknown.
+        FamilyError
+            If the law is log-normal and a value is not positive.
+
+        Examples
+        --------
+        >>> from isonomy.distributions import LogNormal
+        >>> cells = {(y, a): LogNormal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
+        >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
+        >>> joint.latent([[1.0], [np.e]], ["f", "m"]).ravel()
+        array([0., 1.])
+        """
+        where = "JointDistribution.latent"
+        rows = as_rows(X, self.n_features, where=where)
+        return latent_rows(self, rows, group_codes(groups, self.groups, len(rows), where=where))
+
+    def observed(self, Z: ArrayLike, groups: Any) -> NDArray[np.float64]:
+        """Return rows in the units of X: the inverse of :meth:`latent`.
+
+        Parameters
+        ----------
+        Z : (n_samples, n_features)
+        groups : (n_samples,)
+            Groups that this law knows.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes disagree or a group is unknown.
+        """
+        where = "JointDistribution.observed"
+        rows = np.asarray(as_rows(Z, self.n_features, where=where), dtype=np.float64)
+        return observed_rows(self, rows, group_codes(groups, self.groups, len(rows), where=where))
 
     def log_density(self, X: ArrayLike, y: Any, groups: Any) -> NDArray[np.float64]:
         """Return ``ln p(x, y, a)`` of every row: prior times the density in the cell.
@@ -380,12 +316,7 @@ class JointDistribution(CellArrays):
         0.5
         """
         check_comparable(self, other)
-        cells = np.array(
-            [
-                gaussian_kl(self.means[c], self._lowers[c], other.means[c], other._lowers[c])
-                for c in np.ndindex(self.prior.shape)
-            ]
-        )
+        cells = np.array([cell_divergence(self, other, c) for c in np.ndindex(self.prior.shape)])
         ratio = np.log(self.prior) - np.log(other.prior)
         # q ln(q/q') - q + q' >= 0 term by term, and the extra terms sum to 0
         priors = self.prior * (ratio + np.expm1(-ratio))

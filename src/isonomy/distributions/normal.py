@@ -113,6 +113,9 @@ class GaussianFamily(Frozen, ABC):
         moved = matrix @ self._lower
         return self._trusted(matrix @ self.mean + offset, symmetrize(moved @ moved.T))
 
+    def _check_coordinates(self, other: GaussianFamily, *, where: str) -> None:
+        """Raise unless ``other``, of the same kind, has the same latent coordinates."""
+
     def kl_divergence(self, other: GaussianFamily) -> float:
         """Return KL(self || other) in nats, as :func:`kl_divergence` does.
 
@@ -210,8 +213,8 @@ def kl_divergence(p: GaussianFamily, q: GaussianFamily) -> float:
 
     Parameters
     ----------
-    p, q : Normal or LogNormal, both of one kind
-        Laws of the same ``n_features`` variables.
+    p, q : Normal or LogNormal, both of one kind, or StudentT
+        Laws of the same ``n_features`` variables; a StudentT may stand beside a Normal.
 
     Returns
     -------
@@ -240,6 +243,11 @@ def kl_divergence(p: GaussianFamily, q: GaussianFamily) -> float:
     >>> kl_divergence(Normal([0.0], [[1.0]]), Normal([1.0], [[1.0]]))
     0.5
     """
+    if "StudentT" in (type(p).__name__, type(q).__name__):
+        # imported here: that law is built on this module
+        from isonomy.distributions.student_t import student_kl
+
+        return student_kl(p, q)
     check_same_kind(p, q, where="kl_divergence")
     return gaussian_kl(p.mean, p._lower, q.mean, q._lower)
 
@@ -277,6 +285,7 @@ def check_same_kind(p: Any, q: Any, *, where: str) -> None:
             f"`{where}` needs laws of the same number of features, got {p.n_features} and "
             f"{q.n_features}."
         )
+    p._check_coordinates(q, where=where)
 
 
 def check_n_rows(n: Any, *, where: str) -> None:
