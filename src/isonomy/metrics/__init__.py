@@ -22,18 +22,27 @@ from isonomy.metrics.label_bias import (
     macro_f1,
     recall_rsd,
 )
+from isonomy.metrics.planning import RowsNeeded, rows_needed
 from isonomy.metrics.rates import RateTable, group_rates
 from isonomy.metrics.scorers import GroupScorer, make_group_scorer
 from isonomy.metrics.scores import Calibration, calibration
+from isonomy.metrics.simultaneous import (
+    GapBound,
+    SimultaneousGapBounds,
+    simultaneous_gap_bounds,
+)
 
 __all__ = [
     "Calibration",
     "ClassGaps",
     "ClassGroupAccuracy",
     "ConfusionCounts",
+    "GapBound",
     "GroupMetric",
     "GroupScorer",
     "RateTable",
+    "RowsNeeded",
+    "SimultaneousGapBounds",
     "bias_score",
     "by_group",
     "calibration",
@@ -51,6 +60,8 @@ __all__ = [
     "newcombe_interval",
     "recall_rsd",
     "rms_tpr_gap",
+    "rows_needed",
+    "simultaneous_gap_bounds",
     "tpr_gap",
     "wilson_interval",
 ]
