@@ -10,6 +10,8 @@ import pytest
 
 from isonomy.artefact import load_artefact, save_artefact
 from isonomy.distributions import JointDistribution, Normal
+from isonomy.distributions._shape import Freedom
+from isonomy.distributions.student_t import StudentT
 from isonomy.errors import ArtefactError, FamilyError, InvalidInputError, SingularCovarianceError
 from isonomy.ideal import (
     Certificate,
@@ -19,6 +21,7 @@ from isonomy.ideal import (
     solution_to_state,
 )
 from isonomy.ideal._transfer import total_variation_bound
+from isonomy.metrics import simultaneous_gap_bounds
 from reference.gaussian import kl_by_formula
 from reference.ideal import random_joint
 
@@ -265,3 +268,167 @@ def test_unusable_targets_and_rows_are_refused():
         certify(solution, X, y, sensitive_features=["z"] * 100)
     with pytest.raises(SingularCovarianceError, match="more rows than features"):
         certify(solution, X[:3], y[:3], sensitive_features=groups[:3])
+
+
+def bent(rows):
+    return np.sign(rows) * np.abs(rows) ** 2.5
+
+
+def test_a_certificate_says_which_claim_holds():
+    solution = nearest_ideal(near_joint(3))
+    whole = certify(solution)
+    assert whole.claim == "population"
+    assert whole.sample is None
+    assert whole.describes_rows is None
+    assert "Which claim: one about the fitted law" in str(whole)
+    X, y, groups = solution.source.sample(3000, random_state=0)
+    rows = certify(solution, X, y, sensitive_features=groups)
+    assert rows.claim == "sample"
+    assert rows.goodness_of_fit is None
+    assert "Which claim: one about rows, from the 3000 given." in str(rows)
+    for word in ("debias", "unbiased", "fair model", "guarantee"):
+        assert word not in str(rows).lower()
+
+
+@pytest.mark.parametrize("family", ["normal", "lognormal"])
+def test_the_claim_about_rows_is_the_judges(family):
+    """The judge, which shares no code with it, bounds the same predictions the same way."""
+    solution = nearest_ideal(near_joint(3, family=family))
+    X, y, groups = solution.source.sample(2000, random_state=1)
+    found = certify(solution, X, y, sensitive_features=groups, confidence=0.9).sample
+    latent = np.log(X) if family == "lognormal" else X
+    moved = np.stack(
+        [solution.maps[g].apply(row[None])[0] for row, g in zip(latent, groups, strict=True)]
+    )
+    prior = solution.distribution.class_prior
+    logs = [solution.canonical[c].log_density(moved) + np.log(p) for c, p in enumerate(prior)]
+    judged = simultaneous_gap_bounds(
+        y, np.argmax(logs, axis=0), sensitive_features=groups, confidence=0.9
+    )
+    assert found["n_rates"] == judged.n_rates
+    assert found["confidence"] == 0.9
+    assert found["upper"] == pytest.approx(judged.upper)
+    for record, gap in zip(found["by_class"], judged.gaps, strict=True):
+        assert record["class"] == gap.label
+        assert tuple(record["n"]) == gap.n
+        assert [r / n for r, n in zip(record["right"], record["n"], strict=True)] == pytest.approx(
+            list(gap.rates)
+        )
+        assert record["gap"] == pytest.approx(abs(gap.gap))
+        assert [record["lower"], record["upper"]] == pytest.approx([gap.lower, gap.upper])
+
+
+def test_bounds_of_fresh_rows_cover_the_gap_of_the_head():
+    solution = nearest_ideal(near_joint(6))
+    head = certify(solution).head_gap
+    missed = 0
+    for seed in range(60):
+        X, y, groups = solution.source.sample(600, random_state=seed)
+        found = certify(solution, X, y, sensitive_features=groups, confidence=0.8).sample
+        missed += any(
+            # the head's gap itself is integrated to about 0.01
+            not r["lower"] - 0.02 <= head[r["class"]] <= r["upper"] + 0.02
+            for r in found["by_class"]
+        )
+    assert missed <= 12
+
+
+def test_a_shown_gap_is_said():
+    solution = nearest_ideal(near_joint(3))
+    X, y, groups = solution.source.sample(4000, random_state=0)
+    away = solution.canonical[1].mean - solution.canonical[0].mean
+    X = X + away * ((groups == "b") & (y == 0))[:, None]
+    found = certify(solution, X, y, sensitive_features=groups)
+    worst = max(r["lower"] for r in found.sample["by_class"])
+    assert worst > 0.1
+    assert f"do show a gap, most of all for label 0: at least {worst:.3g}" in str(found)
+
+
+def test_rows_that_the_law_does_not_describe_are_called_so():
+    solution = nearest_ideal(near_joint(3))
+    X, y, groups = solution.source.sample(900, random_state=0)
+    options = {"sensitive_features": groups, "goodness_of_fit": 99}
+    good = certify(solution, X, y, **options)
+    assert good.describes_rows
+    assert good.goodness_of_fit["n_bootstrap"] == 99
+    assert "that does not show that there is none" in str(good)
+    bad = certify(solution, bent(X), y, **options)
+    assert bad.describes_rows is False
+    assert "does NOT describe these rows: they do not look like normal cells (p = 0.01" in str(bad)
+    plain = json.loads(json.dumps(bad.to_dict(), allow_nan=False))
+    assert plain["describes_rows"] is False
+    assert Certificate.from_dict(plain).to_dict() == plain
+    with pytest.raises(InvalidInputError, match="`goodness_of_fit` of `certify`.*only with rows"):
+        certify(solution, goodness_of_fit=True)
+    with pytest.raises(InvalidInputError, match="`goodness_of_fit` of `certify`"):
+        certify(solution, X, y, sensitive_features=groups, goodness_of_fit=3)
+    with pytest.raises(InvalidInputError, match="`confidence` of `certify`"):
+        certify(solution, X, y, sensitive_features=groups, confidence=1.0)
+
+
+def test_a_label_without_rows_in_two_groups_is_not_bounded():
+    solution = nearest_ideal(near_joint(3))
+    X, y, groups = solution.source.sample(500, random_state=0)
+    keep = (y != 2) | (groups == "a")
+    found = certify(solution, X[keep], y[keep], sensitive_features=groups[keep])
+    assert found.sample["by_class"][2]["upper"] is None
+    assert found.sample["n_rates"] == 4
+    assert "1 label(s) lack rows in two groups and are not bounded." in str(found)
+
+
+def test_dicts_of_earlier_versions_are_read():
+    """Fields as they were written before certificates named their claim."""
+    old = certify(nearest_ideal(near_joint(3))).to_dict()
+    for name in ("claim", "sample", "goodness_of_fit", "describes_rows"):
+        del old[name]
+    back = Certificate.from_dict(old)
+    assert back.claim is None
+    assert back.describes_rows is None
+    again = back.to_dict()
+    assert {name: again[name] for name in old} == old
+
+
+def student_joint(seed):
+    near = near_joint(seed)
+    return JointDistribution.from_arrays(
+        near.means, near.covariances, near.prior, near.classes, near.groups,
+        "student_t", Freedom(np.full(3, 4.0)),
+    )  # fmt: skip
+
+
+def test_student_cells_are_certified_by_their_own_divergences():
+    joint = student_joint(3)
+    solution = nearest_ideal(joint)
+    certificate = certify(solution)
+    prior = solution.distribution.class_prior
+    goals = [
+        StudentT(solution.canonical[c].mean, solution.canonical[c].covariance, 4.0)
+        for c in joint.classes
+    ]
+    for y, label in enumerate(joint.classes):
+        rates = []
+        for a, group in enumerate(joint.groups):
+            move = solution.maps[group]
+            scale = move.matrix @ joint.covariances[y, a] @ move.matrix.T
+            steered = StudentT(move.matrix @ joint.means[y, a] + move.offset, scale, 4.0)
+            kl = min(steered.kl_divergence(goals[y]), goals[y].kl_divergence(steered))
+            assert certificate.transfer_by_cell[label, group] == pytest.approx(
+                float(total_variation_bound(np.array(kl))), rel=1e-6
+            )
+            rows = steered.sample(40_000, random_state=a)
+            logs = [g.log_density(rows) + np.log(p) for g, p in zip(goals, prior, strict=True)]
+            rates.append((np.argmax(logs, axis=0) == y).mean())
+        assert certificate.head_gap[label] == pytest.approx(max(rates) - min(rates), abs=0.02)
+    assert "a Student-t law for every (label, group) cell" in str(certificate)
+    assert "the Student-t cells fitted" in certificate.law
+
+
+def test_student_rows_make_a_claim_without_a_verdict_on_drift():
+    solution = nearest_ideal(student_joint(3))
+    X, y, groups = solution.source.sample(400, random_state=0)
+    found = certify(solution, X, y, sensitive_features=groups)
+    assert found.claim == "sample"
+    assert found.drift is None
+    assert 0 < found.sample["upper"] < 1
+    assert "have moved since the fit is not judged" in str(found)
+    assert found.transfer_bound == certify(solution).transfer_bound

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from isonomy.distributions import AffineMap, JointDistribution, LogNormal, Normal
-from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
+from isonomy.errors import InvalidInputError, NotIdealError
 from isonomy.ideal import ideal_violation, is_ideal, nearest_ideal
 from isonomy.ideal._cells import kl_of_cells, push_cells
 from reference.ideal import (
@@ -352,14 +352,6 @@ def test_one_class_or_one_group_is_refused(cell):
     )
     with pytest.raises(InvalidInputError, match="at least 2 classes and 2 groups"):
         nearest_ideal(joint)
-
-
-def test_free_covariances_and_symmetric_maps_are_not_built_yet():
-    joint = random_joint(np.random.default_rng(1), 2, 2, 2, kind="free")
-    with pytest.raises(NotImplementedError, match="covariance='tied'"):
-        nearest_ideal(joint)
-    with pytest.raises(UnsupportedProgrammeError, match="may not be 'symmetric' yet"):
-        nearest_ideal(joint, map_family="symmetric")
 
 
 def test_priors_can_be_kept_only_where_they_factorise():

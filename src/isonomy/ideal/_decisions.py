@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from isonomy.ideal._cells import Array
 
-__all__ = ["confusion_on_line", "decide", "decide_each"]
+__all__ = ["confusion_on_line", "contrast_roots", "decide", "decide_each"]
 
 _REACH = 9.5
 """Standard deviations of a cell that are searched; beyond lies less than 1e-20 of it."""
@@ -128,7 +128,8 @@ def _boundaries(means: Array, sds: Array, prior: Array, cost: Array) -> list[Arr
                 continue
             if grid is None:
                 grid = _grid(means, sds)
-            found.append(_many_terms(grid, means, sds, prior, c))
+            log_joint = partial(_log_joint, means=means, sds=sds, prior=prior)
+            found.append(contrast_roots(grid, log_joint, c))
     return found
 
 
@@ -161,20 +162,28 @@ def _grid(means: Array, sds: Array) -> Array:
     return grid
 
 
-def _many_terms(grid: Array, means: Array, sds: Array, prior: Array, c: Array) -> Array:
-    def contrast(x: float) -> float:
-        return float(_contrast(_log_joint(np.array([x]), means, sds, prior), c)[0])
+def contrast_roots(
+    grid: Array, log_joint: Callable[[Array], Array], c: Array, noise: float = 0.0
+) -> Array:
+    """Return where ``sum_y c_y exp(log_joint_y(x))`` is 0, by way of a grid (n,) that rises.
 
-    values = _contrast(_log_joint(grid, means, sds, prior), c)
+    ``log_joint`` maps points (n,) to ln(prior * density) (n, K). Where the sum is within
+    ``noise`` of 0, relative to its terms, no pair of roots is looked for between grid points.
+    """
+
+    def contrast(x: float) -> float:
+        return float(_contrast(log_joint(np.array([x])), c)[0])
+
+    values = _contrast(log_joint(grid), c)
     brackets = [(grid[i], grid[i + 1]) for i in np.flatnonzero(values[:-1] * values[1:] < 0.0)]
-    brackets += _hidden_brackets(grid, values, contrast)
+    brackets += _hidden_brackets(grid, values, contrast, noise)
     exact = grid[values == 0.0]
     roots = [brentq(contrast, low, high, xtol=1e-300, rtol=4 * _EPS) for low, high in brackets]
     return np.concatenate([exact, roots])
 
 
 def _hidden_brackets(
-    grid: Array, values: Array, contrast: Callable[[float], float]
+    grid: Array, values: Array, contrast: Callable[[float], float], noise: float
 ) -> list[tuple[float, float]]:
     """Return brackets of pairs of roots between two grid points of one sign."""
     size = np.abs(values)
@@ -183,7 +192,7 @@ def _hidden_brackets(
     for i in dips + 1:
         low, high = grid[i - 1], grid[i + 1]
         sign = np.sign(values[i])
-        if sign == 0 or np.sign(values[i - 1]) != sign or np.sign(values[i + 1]) != sign:
+        if size[i] <= noise or np.sign(values[i - 1]) != sign or np.sign(values[i + 1]) != sign:
             continue
         lowest = minimize_scalar(
             partial(_signed, contrast, float(sign)),

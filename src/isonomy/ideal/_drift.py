@@ -13,7 +13,11 @@ from scipy.stats import chi2
 from isonomy._frames import read_table
 from isonomy._validation import check_labels, check_same_length
 from isonomy.distributions import CellMoments
-from isonomy.errors import FamilyError, InvalidInputError, SingularCovarianceError
+from isonomy.errors import (
+    InvalidInputError,
+    SingularCovarianceError,
+    UnsupportedProgrammeError,
+)
 from isonomy.groups import encode_groups
 from isonomy.ideal._cells import Array, kl_of_cells
 from isonomy.ideal._targets import Target
@@ -133,18 +137,17 @@ def _moments(
     check_same_length("sensitive_features", len(groups.codes), len(values), where=_WHERE)
     _check_known("y", set(labels.tolist()), source.classes)
     _check_known("sensitive_features", set(groups.labels), source.groups)
-    if source.family == "lognormal":
-        if (values <= 0).any():
-            raise FamilyError(
-                f"`X` passed to `{_WHERE}` must be positive for log-normal cells, got "
-                f"{values.min()!r}."
-            )
-        values = np.log(values)
+    if source.family == "student_t":
+        raise UnsupportedProgrammeError(
+            f"`target` passed to `{_WHERE}` with new rows must have normal cells, perhaps behind "
+            "a bijection, got Student-t cells: fit the new rows anew and compare the two laws."
+        )
+    names = np.empty(len(groups.labels), dtype=object)
+    names[:] = groups.labels
+    values = source.latent(values, names[groups.codes])
     moments = CellMoments(
         source.n_features, covariance=kind, classes=list(source.classes), groups=list(source.groups)
     )
-    names = np.empty(len(groups.labels), dtype=object)
-    names[:] = groups.labels
     moments.update(values, labels, sensitive_features=names[groups.codes])
     return moments
 

@@ -8,9 +8,10 @@ from isonomy.ideal._cells import Array
 from isonomy.ideal._drift import Drift
 from isonomy.ideal._targets import Target
 from isonomy.ideal._transfer import Transfer
+from isonomy.ideal._words import law_name
 from isonomy.ideal.nearest import IdealSolution
 
-__all__ = ["drift_sentences", "fit_sentences"]
+__all__ = ["drift_sentences", "fit_sentences", "undrifted_sentences"]
 
 _LITTLE = 0.2
 """A bound above this promises little: gaps that matter in practice lie below it."""
@@ -43,6 +44,16 @@ def fit_sentences(
         _weights(solution),
         *_withheld(target),
         *_bound_sentences(solution, left),
+    )
+
+
+def undrifted_sentences(target: Target, left: Transfer) -> tuple[str, ...]:
+    """Return the certificate on new rows of a family whose new cells are not fitted here."""
+    law = law_name(target.solution.source.family)
+    return (
+        f"Whether the {law} cells have moved since the fit is not judged: fit the new rows anew "
+        "and compare the two laws.",
+        *_bound_sentences(target.solution, left),
     )
 
 
@@ -91,8 +102,9 @@ def _bound_sentences(
     name = solution.source.classes[worst]
     found = [
         f"Rows are steered without their labels, by one map a group; on {rows}, if they are "
-        f"normal, no classifier that sees steered rows alone (not the group) can differ between "
-        f"two groups that were judged in its true-positive rate by more than "
+        f"{law_name(solution.source.family)}, no classifier that sees steered rows alone (not the "
+        "group) can differ between two groups that were judged in its true-positive rate by more "
+        "than "
         f"{min(bound[worst], 1.0):.3g} "
         f"(label {name!s}, the worst; median over labels {min(np.nanmedian(bound), 1.0):.3g})."
     ]
@@ -114,7 +126,7 @@ def _bound_sentences(
 
 
 def _family(solution: IdealSolution) -> str:
-    kind = "log-normal" if solution.source.family == "lognormal" else "normal"
+    kind = law_name(solution.source.family)
     tied = ", one covariance a group," if solution.source.is_tied else ""
     return f"a {kind} law for every (label, group) cell{tied}"
 

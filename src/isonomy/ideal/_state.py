@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap, JointDistribution, Normal
+from isonomy.distributions._shape import shape_from_arrays
 from isonomy.errors import ArtefactError, InvalidInputError
 from isonomy.ideal.nearest import IdealSolution
 
@@ -16,6 +17,9 @@ __all__ = ["PREFIX", "solution_from_state", "solution_to_state"]
 
 PREFIX = "solution/"
 """Names of a solution's arrays start with this."""
+
+SHAPE = PREFIX + "shape/"
+"""Of what a family needs besides location and scatter."""
 
 State = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
@@ -48,6 +52,9 @@ def solution_to_state(solution: IdealSolution) -> State:
         shared = all(np.array_equal(covs[0], c) for c in covs[1:])
         tensors[f"{PREFIX}{name}/covariances"] = covs[0] if shared else covs
         tensors[f"{PREFIX}{name}/prior"] = np.asarray(law.prior)
+    if joint.shape is not None:
+        parts = joint.shape.to_arrays()
+        tensors |= {f"{SHAPE}{name}": part for name, part in parts.items()}
     for a, group in enumerate(joint.groups):
         move = solution.maps[group]
         tensors[f"{PREFIX}maps/{a}/offset"] = move.offset
@@ -72,6 +79,7 @@ def solution_to_state(solution: IdealSolution) -> State:
         "priors": solution.priors,
         "moves": [index(group) for group in solution.moves],
         "reference": index(solution.reference),
+        "protected": list(solution.protected),
     }
     return config, tensors
 
@@ -109,6 +117,9 @@ def solution_from_state(
 def _rebuild(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> IdealSolution:
     classes = [_from_plain(value) for value in config["classes"]]
     groups = [_from_plain(value) for value in config["groups"]]
+    family = config["family"]
+    parts = {k.removeprefix(SHAPE): v for k, v in tensors.items() if k.startswith(SHAPE)}
+    shape = shape_from_arrays(family, parts)
     joints = [
         JointDistribution.from_arrays(
             tensors[f"{PREFIX}{name}/means"],
@@ -116,7 +127,8 @@ def _rebuild(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
             tensors[f"{PREFIX}{name}/prior"],
             classes,
             groups,
-            config["family"],
+            family,
+            shape,
         )
         for name in ("source", "ideal")
     ]
@@ -145,6 +157,7 @@ def _rebuild(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
         moves=tuple(groups[a] for a in config["moves"]),
         reference=groups[reference],
         source=source,
+        protected=tuple(config.get("protected", ())),
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isonomy._frames import read_table
 from isonomy.artefact import Artefact, load_artefact
+from isonomy.distributions.transforms import MarginalTransform
 from isonomy.errors import ArtefactError, FamilyError, InvalidInputError
 from isonomy.ideal._cells import Array
 from isonomy.ideal._state import solution_from_state
@@ -100,14 +101,19 @@ def _in_coordinates(artefact: Artefact, X: Any) -> Any:
     if X is None:
         return None
     values = np.asarray(read_table(X, where=_WHERE).values, dtype=np.float64)
-    if artefact.config.get("parameters", {}).get("family") == "lognormal":
+    tensors = artefact.tensors
+    family = artefact.config.get("family", artefact.config.get("parameters", {}).get("family"))
+    if family == "nonparanormal":
+        start = "working/"
+        parts = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        values = MarginalTransform.from_arrays(parts).forward(values)
+    if family == "lognormal":
         if (values <= 0).any():
             raise FamilyError(
                 f"`X` passed to `{_WHERE}` must be positive for a steerer of "
                 f'`family="lognormal"`, got {values.min():g}.'
             )
         values = np.log(values)
-    tensors = artefact.tensors
     if "coordinates/centre" not in tensors:
         return values
     if values.shape[1] != len(tensors["coordinates/centre"]):

@@ -10,8 +10,10 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from isonomy.distributions import AffineMap
+from isonomy.distributions._shape import Freedom
 from isonomy.ideal._cells import Array, kl_of_cells, push_cells
 from isonomy.ideal._decisions import decide
+from isonomy.ideal._transfer_student import student_laws, student_transfer
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["Transfer", "total_variation_bound", "transfer"]
@@ -84,6 +86,11 @@ def transfer(
             continue
         covs = covariances[:, a] if len(covariances) == 1 else covariances[rows, a]
         pushed = push_cells(move.matrix, move.offset, means[rows, a], covs)
+        if isinstance(joint.shape, Freedom):
+            steered = student_laws(*pushed, joint.shape.df[rows])
+            goals = student_laws(goal_means, goal_covs, joint.shape.df)
+            kl[rows, a], recall[rows, a] = student_transfer(rows, steered, goals, label_prior)
+            continue
         goal = goal_means[rows], goal_covs if len(goal_covs) == 1 else goal_covs[rows]
         kl[rows, a] = np.minimum(kl_of_cells(*pushed, *goal), kl_of_cells(*goal, *pushed))
         recall[rows, a] = _recall(rows, *pushed, goal_means, goal_covs, label_prior)

@@ -13,10 +13,14 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from isonomy._validation import check_random_state
-from isonomy.distributions import JointDistribution
+from isonomy.distributions import CategoricalJoint, JointDistribution, MixedJoint
+from isonomy.distributions._shape import Freedom
 from isonomy.errors import InvalidInputError
+from isonomy.ideal._categorical_criteria import categorical_confusion
 from isonomy.ideal._cells import Array
 from isonomy.ideal._decisions import confusion_on_line, decide_each
+from isonomy.ideal._mixed_rates import mixed_confusion
+from isonomy.ideal._student_rates import StudentCells, student_integrals, student_on_line
 from isonomy.ideal._tied import class_coordinates
 
 __all__ = ["BayesRates", "bayes_rates", "rates_for_costs"]
@@ -58,7 +62,7 @@ class BayesRates:
 
 
 def bayes_rates(
-    joint: JointDistribution,
+    joint: JointDistribution | CategoricalJoint | MixedJoint,
     cost_matrix: ArrayLike | None = None,
     random_state: Any = None,
 ) -> BayesRates:
@@ -89,7 +93,10 @@ def bayes_rates(
     problem lies on a line and the boundaries are found to the last place. Tied covariances
     with more classes: reduced exactly to min(K - 1, d) coordinates, and integrated by 8
     scrambled Sobol sequences of 4096 points, the same in all groups; otherwise the same
-    in d coordinates. For LogNormal cells on log X, which changes no rate.
+    in d coordinates. For LogNormal cells on log X, which changes no rate. StudentT cells:
+    exact in one variable; with tied scales min(K - 1, d) coordinates and the length of what
+    is left of x are integrated, otherwise d coordinates. A CategoricalJoint: exact, every
+    combination of categories; a MixedJoint: one numeric problem for each of them (at most 500).
 
     Examples
     --------
@@ -99,14 +106,34 @@ def bayes_rates(
     >>> round(rates.risk, 4), round(rates.largest_gap, 4)
     (0.1587, 0.0)
     """
-    if not isinstance(joint, JointDistribution):
+    if not isinstance(joint, JointDistribution | CategoricalJoint | MixedJoint):
         raise InvalidInputError(
             f"`joint` passed to `bayes_rates` must be a JointDistribution, got "
             f"{type(joint).__name__}. Fit one with `JointDistribution.fit`."
         )
     cost = _check_cost(cost_matrix, len(joint.classes))
+    if isinstance(joint, CategoricalJoint):
+        return _pack_rates(joint.prior, cost, categorical_confusion(joint, [cost])[0], _LINE_ERROR)
     seeds = check_random_state(0 if random_state is None else random_state)
-    return rates_for_costs(joint, [cost], int(seeds.randint(2**31 - 1)))[0]
+    seed = int(seeds.randint(2**31 - 1))
+    if isinstance(joint, MixedJoint):
+
+        def numeric(given: JointDistribution, costs: Sequence[Array]) -> tuple[list[Array], float]:
+            found = rates_for_costs(given, costs, seed)
+            return [r.confusion for r in found], max(r.error for r in found)
+
+        confusions, error = mixed_confusion(joint, [cost], numeric)
+        return _pack_rates(joint.prior, cost, confusions[0], error)
+    return rates_for_costs(joint, [cost], seed)[0]
+
+
+def _pack_rates(prior: Array, cost: Array, confusion: Array, error: float) -> BayesRates:
+    return BayesRates(
+        risk=float(np.einsum("ya,yk,yka->", prior, cost, confusion)),
+        selection_rate=np.einsum("ya,yka->ka", prior / prior.sum(axis=0), confusion),
+        confusion=confusion,
+        error=error,
+    )
 
 
 def rates_for_costs(
@@ -114,19 +141,12 @@ def rates_for_costs(
 ) -> list[BayesRates]:
     """Return the rates for several checked cost matrices, with one integration for all."""
     prior = np.asarray(joint.prior)
-    conditional = prior / prior.sum(axis=0)
     by_group = [_group_confusions(joint, a, costs, seed, log2_points) for a in range(len(prior.T))]
     rates = []
     for i, cost in enumerate(costs):
         confusion = np.stack([found[i][0] for found in by_group], axis=2)
-        rates.append(
-            BayesRates(
-                risk=float(np.einsum("ya,yk,yka->", prior, cost, confusion)),
-                selection_rate=np.einsum("ya,yka->ka", conditional, confusion),
-                confusion=confusion,
-                error=max(found[i][1] for found in by_group),
-            )
-        )
+        error = max(found[i][1] for found in by_group)
+        rates.append(_pack_rates(prior, cost, confusion, error))
     return rates
 
 
@@ -135,6 +155,11 @@ def _group_confusions(
 ) -> list[tuple[Array, float]]:
     means, covs = _coordinates(joint, group)
     prior = np.asarray(joint.prior)[:, group]
+    if isinstance(joint.shape, Freedom):
+        cells = StudentCells(means, covs, joint.shape.df, prior, joint.n_features)
+        if joint.n_features > 1:
+            return student_integrals(cells, costs, seed, log2_points, _N_SCRAMBLES)
+        return [student_on_line(cells, cost) for cost in costs]
     if means.shape[1] > 1:
         return _integrate(means, covs, prior, costs, seed, log2_points)
     sds = np.sqrt(covs[:, 0, 0])

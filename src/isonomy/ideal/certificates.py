@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from isonomy.distributions import GoodnessOfFit
 from isonomy.errors import InvalidInputError
+from isonomy.ideal._bayes_gaps import bayes_gaps
+from isonomy.ideal._claims import (
+    RowClaim,
+    claim_of_rows,
+    drift_record,
+    fit_of_rows,
+    fit_sentence,
+    plain,
+    population_sentence,
+)
 from isonomy.ideal._drift import Drift, refit_and_transfer
-from isonomy.ideal._sentences import drift_sentences, fit_sentences
+from isonomy.ideal._sentences import drift_sentences, fit_sentences, undrifted_sentences
 from isonomy.ideal._targets import Target, find_target
 from isonomy.ideal._transfer import Transfer, transfer
-from isonomy.ideal.bayes import rates_for_costs
+from isonomy.ideal._words import law_name
 from isonomy.ideal.criteria import ideal_violation, rounding_tolerance
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["Certificate", "certify"]
 
 _WHERE = "certify"
-_N_RANDOM_COSTS = 5
-_LOG2_POINTS = 7
-"""8 scrambles of 2^7 points a class: quick enough to run within every fit."""
 
 Cell = tuple[Hashable, Hashable]
 
@@ -70,6 +78,15 @@ class Certificate:
         For new rows: rows by cell, divergence from the fitted cells, which moved.
     inferred_groups : dict or None
         Where groups are inferred at deployment: how well, on held-out rows.
+    claim : "population", "sample" or None
+        Whether it speaks of the fitted law, within ``tolerance``, or of rows, within
+        ``sample["upper"]``. None in files of earlier versions.
+    sample : dict or None
+        With rows: gaps of the true-positive rate of the canonical Bayes rule on the steered
+        rows, and bounds that hold for all labels at once with probability ``confidence``,
+        whatever the law of the rows, if they had no part in the fit.
+    goodness_of_fit : dict or None
+        If asked for: ``GoodnessOfFit.to_dict()`` of the rows given.
     """
 
     sentences: tuple[str, ...]
@@ -92,6 +109,15 @@ class Certificate:
     converged: bool | None = None
     drift: dict[str, Any] | None = None
     inferred_groups: dict[str, Any] | None = None
+    claim: Literal["population", "sample"] | None = None
+    sample: dict[str, Any] | None = None
+    goodness_of_fit: dict[str, Any] | None = None
+
+    @property
+    def describes_rows(self) -> bool | None:
+        """Whether the fitted law was not rejected as a law of the rows; None if not tested."""
+        p = None if self.goodness_of_fit is None else self.goodness_of_fit["p_value"]
+        return None if p is None else bool(p > 0.05)
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -103,30 +129,30 @@ class Certificate:
             "kind": "certificate",
             "sentences": list(self.sentences),
             "law": self.law,
-            "groups": [_plain(g) for g in self.groups],
-            "classes": [_plain(c) for c in self.classes],
-            "violation_before": _plain(self.violation_before),
-            "violation_after": _plain(self.violation_after),
-            "tolerance": _plain(self.tolerance),
-            "bayes_gap_before": _plain(self.bayes_gap_before),
-            "bayes_gap_after": _plain(self.bayes_gap_after),
-            "bayes_gap_error": _plain(self.bayes_gap_error),
-            "kl": _plain(self.kl),
+            "groups": [plain(g) for g in self.groups],
+            "classes": [plain(c) for c in self.classes],
+            "violation_before": plain(self.violation_before),
+            "violation_after": plain(self.violation_after),
+            "tolerance": plain(self.tolerance),
+            "bayes_gap_before": plain(self.bayes_gap_before),
+            "bayes_gap_after": plain(self.bayes_gap_after),
+            "bayes_gap_error": plain(self.bayes_gap_error),
+            "kl": plain(self.kl),
             "cells": [
                 {
-                    "class": _plain(label),
-                    "group": _plain(group),
-                    "kl": _plain(self.kl_by_cell.get((label, group))),
-                    "transfer": _plain(self.transfer_by_cell.get((label, group))),
+                    "class": plain(label),
+                    "group": plain(group),
+                    "kl": plain(self.kl_by_cell.get((label, group))),
+                    "transfer": plain(self.transfer_by_cell.get((label, group))),
                 }
                 for label in self.classes
                 for group in self.groups
             ],
             "by_class": [
                 {
-                    "class": _plain(label),
-                    "transfer_bound": _plain(self.transfer_bound.get(label)),
-                    "head_gap": _plain(self.head_gap.get(label)),
+                    "class": plain(label),
+                    "transfer_bound": plain(self.transfer_bound.get(label)),
+                    "head_gap": plain(self.head_gap.get(label)),
                 }
                 for label in self.classes
             ],
@@ -135,6 +161,10 @@ class Certificate:
             "converged": self.converged,
             "drift": self.drift,
             "inferred_groups": self.inferred_groups,
+            "claim": self.claim,
+            "sample": self.sample,
+            "goodness_of_fit": self.goodness_of_fit,
+            "describes_rows": self.describes_rows,
         }
 
     @classmethod
@@ -151,8 +181,8 @@ class Certificate:
             If a part is missing.
         """
         same = {f.name for f in fields(cls)} & stored.keys()
-        plain = {name: stored[name] for name in same}
-        plain |= {name: tuple(stored[name]) for name in ("sentences", "groups", "classes")}
+        parts = {name: stored[name] for name in same}
+        parts |= {name: tuple(stored[name]) for name in ("sentences", "groups", "classes")}
 
         def by_cell(part: str) -> dict[Cell, float]:
             rows = stored["cells"]
@@ -162,7 +192,7 @@ class Certificate:
             return {r["class"]: r[part] for r in stored["by_class"] if r[part] is not None}
 
         return cls(
-            **plain,
+            **parts,
             kl_by_cell=by_cell("kl"),
             transfer_by_cell=by_cell("transfer"),
             transfer_bound=by_class("transfer_bound"),
@@ -171,7 +201,13 @@ class Certificate:
 
 
 def certify(
-    target: Any, X: Any = None, y: Any = None, *, sensitive_features: Any = None
+    target: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    sensitive_features: Any = None,
+    confidence: float = 0.95,
+    goodness_of_fit: bool | int = False,
 ) -> Certificate:
     """Certify a solution, a fitted steerer or a saved one; with rows, re-certify on them.
 
@@ -185,10 +221,16 @@ def certify(
         Their labels; needed with ``X``.
     sensitive_features : (n_samples,), optional
         Their groups; needed with ``X``.
+    confidence : float
+        In (0, 1), with rows: of the bounds of what they show, for all labels at once.
+    goodness_of_fit : bool or int
+        With rows: test whether they look like cells of the fitted family, with so many
+        replicates (True: 199). Takes seconds.
 
     Returns
     -------
     Certificate
+        ``.claim`` says whether it speaks of the fitted law or of the rows.
 
     Raises
     ------
@@ -215,8 +257,13 @@ def certify(
     not promise anything about rows that are not distributed like them.
     With new rows: their cells are fitted anew, carried by the stored maps and compared
     with the stored canonical cells. Files hold no mean of a cell with few rows: such cells
-    are not judged.
+    are not judged. The rows are also steered and predicted by the Bayes rule of the canonical
+    cells, whose true-positive rates get Clopper-Pearson bounds, all at once by the union
+    bound: that holds for any law of the rows, but for this one classifier, and only if the
+    rows had no part in the fit.
     """
+    if type(target).__name__ in _WITH_CATEGORIES:
+        return _certify_categories(target, X)
     found = find_target(target, X)
     if found is None:
         own = getattr(target, "certificate_", None)
@@ -227,26 +274,45 @@ def certify(
             f"one, or a saved one, got {type(target).__name__} without a solution."
         )
     if X is None and y is None and sensitive_features is None:
+        if goodness_of_fit is not False:
+            raise InvalidInputError(
+                f"`goodness_of_fit` of `{_WHERE}` may be asked for only with rows: pass `X`, `y` "
+                "and `sensitive_features` too."
+            )
         return _certify_fit(found)
     if X is None or y is None or sensitive_features is None:
         raise InvalidInputError(
             f"`X`, `y` and `sensitive_features` passed to `{_WHERE}` must come together: a "
             "certificate on new rows needs their labels and groups."
         )
-    return _certify_rows(found, refit_and_transfer(found, y, sensitive_features))
+    student = found.solution.source.family == "student_t"  # its drift has no known law
+    return _certify_rows(
+        found,
+        None if student else refit_and_transfer(found, y, sensitive_features),
+        claim_of_rows(found, y, sensitive_features, confidence),
+        fit_of_rows(found, y, sensitive_features, goodness_of_fit),
+    )
+
+
+_WITH_CATEGORIES = ("CategoricalSolution", "MixedSolution")
+
+
+def _certify_categories(solution: Any, X: Any) -> Certificate:
+    from isonomy.ideal._categorical_claims import categorical_certificate
+
+    if X is not None:
+        raise InvalidInputError(
+            f"`X` passed to `{_WHERE}` must be left out for a {type(solution).__name__}: its "
+            "certificate speaks of the fitted law. Judge rows with `audit`."
+        )
+    return categorical_certificate(solution)
 
 
 def _certify_fit(target: Target) -> Certificate:
     solution = target.solution
     joint = solution.source
-    covs = np.asarray(joint.covariances)
-    left = transfer(
-        np.asarray(joint.means),
-        covs[:1] if joint.is_tied else covs,
-        target.known,
-        solution,
-    )
-    before, after, error = _bayes_gaps(solution)
+    left = _transfer_of_fit(target)
+    before, after, error = bayes_gaps(solution)
     violations = ideal_violation(joint), ideal_violation(solution.distribution)
     if target.withheld.any():
         # the fitted law is not wholly in the file: nothing is known of how it was before
@@ -254,8 +320,11 @@ def _certify_fit(target: Target) -> Certificate:
     tolerance = rounding_tolerance(solution.distribution)
     numbers = _numbers(solution, left)
     sentences = fit_sentences(target, left, violations, tolerance, (before, after, error))
+    exact = violations[1] <= tolerance
+    sentences = (sentences[0], population_sentence(exact=exact), *sentences[1:])
     return Certificate(
         sentences=sentences,
+        claim="population",
         violation_before=None if np.isnan(violations[0]) else violations[0],
         violation_after=violations[1],
         tolerance=tolerance,
@@ -268,30 +337,27 @@ def _certify_fit(target: Target) -> Certificate:
     )
 
 
-def _certify_rows(target: Target, drift: Drift) -> Certificate:
+def _transfer_of_fit(target: Target) -> Transfer:
+    joint = target.solution.source
+    covs = np.asarray(joint.covariances)
+    tied = covs[:1] if joint.is_tied else covs
+    return transfer(np.asarray(joint.means), tied, target.known, target.solution)
+
+
+def _certify_rows(
+    target: Target, drift: Drift | None, claim: RowClaim, fit: GoodnessOfFit | None
+) -> Certificate:
     solution = target.solution
-    joint = solution.source
-    cells = [(y, a) for y in range(len(joint.classes)) for a in range(len(joint.groups))]
-    record = {
-        "n_rows": int(drift.n_rows.sum()),
-        "moved": bool(np.nansum(drift.moved) > 0),
-        "cells": [
-            {
-                "class": _plain(joint.classes[y]),
-                "group": _plain(joint.groups[a]),
-                "n": int(drift.n_rows[y, a]),
-                "kl_from_fit": _plain(float(drift.kl[y, a])),
-                "explained_by_sampling": _plain(float(drift.explained[y, a])),
-                "moved": None if np.isnan(drift.moved[y, a]) else bool(drift.moved[y, a]),
-            }
-            for y, a in cells
-        ],
-    }
+    left = _transfer_of_fit(target) if drift is None else drift.transfer
+    rest = undrifted_sentences(target, left) if drift is None else drift_sentences(target, drift)
     return Certificate(
-        sentences=drift_sentences(target, drift),
+        sentences=(*claim.sentences(), *fit_sentence(fit), *rest),
+        claim="sample",
+        sample=claim.to_dict(),
+        goodness_of_fit=None if fit is None else fit.to_dict(),
         kl=solution.kl,
-        drift=record,
-        **_numbers(solution, drift.transfer),
+        drift=None if drift is None else drift_record(drift, solution.source),
+        **_numbers(solution, left),
     )
 
 
@@ -317,31 +383,8 @@ def _numbers(solution: IdealSolution, left: Transfer) -> dict[str, Any]:
 
 def law_of(solution: IdealSolution) -> str:
     """Return in words of which law the certificate speaks."""
-    kind = "log-normal" if solution.source.family == "lognormal" else "normal"
+    kind = law_name(solution.source.family)
     weighting = "reweighed so that label and group are independent"
     if solution.priors == "keep":
         weighting = "weighted as fitted"
     return f"the {kind} cells fitted to the training rows, {weighting} (priors={solution.priors!r})"
-
-
-def _bayes_gaps(solution: IdealSolution) -> tuple[float, float, float]:
-    n_classes = len(solution.source.classes)
-    rng = np.random.default_rng(0)
-    costs = [1.0 - np.eye(n_classes)]
-    costs += [c * costs[0] for c in rng.uniform(0.1, 1.0, (_N_RANDOM_COSTS, n_classes, n_classes))]
-    gaps, errors = [], []
-    for joint in (solution.source, solution.distribution):
-        rates = rates_for_costs(joint, costs, log2_points=_LOG2_POINTS)
-        gaps.append(max(r.largest_gap for r in rates))
-        errors.append(max(r.error for r in rates))
-    return gaps[0], gaps[1], max(errors)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return str(value)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from isonomy.distributions import AffineMap, JointDistribution, Normal
-from isonomy.errors import NotIdealError
-from isonomy.ideal._affirmative import best_tied_map, largest_deviation, solve_affirmative
-from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, kl_of_cells
-from isonomy.ideal._diagonal import best_diagonal_map, solve_all_diagonal
-from isonomy.ideal._priors import Priors, joint_prior, label_dependence, simple_prior
+from isonomy.distributions._joint_checks import group_codes
+from isonomy.distributions._latent import observed_rows
+from isonomy.errors import InvalidInputError
+from isonomy.ideal._cells import Array, Direction, Solved
+from isonomy.ideal._priors import Priors
+from isonomy.ideal._programmes import cell_divergences, check_stayers, ideal_prior, solve_request
+from isonomy.ideal._protected import solve_protected
 from isonomy.ideal._request import MapFamily, Request, check_request
-from isonomy.ideal._tied_all import group_coordinates, solve_all_tied
 
 __all__ = ["IdealSolution", "PendingIdeal", "nearest_ideal", "solve_ideal"]
-
-_STAYERS_TOLERANCE = 1e-6
-"""Largest miss, in standard deviations, between groups that stay: rounding of fitted moments
-carried through square roots and inverses stays far below, sampling noise far above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +41,15 @@ class IdealSolution:
     canonical : dict
         {label: Normal}: the cells of D~ in the reference's frame. The maps carry the cells
         of D~ of every group onto exactly these. Laws of log X for LogNormal cells.
+        For StudentT cells their locations and scale matrices, held as a Normal.
+        With ``protected`` columns, which differ between groups and stay, the cells of the
+        reference alone: the maps of the other groups then give rows its posterior, not its law.
     converged : bool
         Whether the search reached a stationary point.
     global_optimum : bool
         True only where the optimum is proved to be global within the family of maps and, in
         the moment direction with all groups moving, among laws with one covariance a group.
+        Never for affine maps where covariances differ between classes.
     n_iter : int
         Iterations of the search; 1 for closed forms.
     history : tuple of float
@@ -60,6 +62,8 @@ class IdealSolution:
         The group in whose frame steered rows live.
     source : JointDistribution
         What was passed, D.
+    protected : tuple of int
+        Positions of the columns that stayed as they were.
     """
 
     distribution: JointDistribution
@@ -76,6 +80,40 @@ class IdealSolution:
     moves: tuple[Hashable, ...]
     reference: Hashable
     source: JointDistribution
+    protected: tuple[int, ...] = ()
+
+    def steer(self, X: ArrayLike, *, sensitive_features: Any) -> NDArray[np.float64]:
+        """Carry rows by their group's map, in the units of X; no label is looked at.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+        sensitive_features : (n_samples,)
+            Groups of the rows, all known to ``source``.
+
+        Returns
+        -------
+        (n_samples, n_features) array
+            In the frame and the units of ``reference``: for log-normal rows exp of the moved
+            logarithms, for nonparanormal ones the reference's transform undone.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes disagree or a group is unknown.
+        FamilyError
+            If cells are log-normal and a value is not positive.
+        """
+        source = self.source
+        latent = source.latent(X, sensitive_features)
+        where = "IdealSolution.steer"
+        codes = group_codes(sensitive_features, source.groups, len(latent), where=where)
+        moved = latent.copy()
+        for a, group in enumerate(source.groups):
+            chosen = np.flatnonzero(codes == a)
+            moved[chosen] = self.maps[group].apply(latent[chosen])
+        goal = np.full(len(moved), source.groups.index(self.reference))
+        return observed_rows(source, moved, goal)
 
 
 def nearest_ideal(
@@ -86,15 +124,18 @@ def nearest_ideal(
     direction: Direction = "information",
     priors: Priors = "reweigh",
     map_family: MapFamily = "affine",
+    reference_class: Hashable | None = None,
+    protected: Sequence[int] | None = None,
     random_state: object = None,
 ) -> IdealSolution:
     """Return the ideal distribution nearest to ``joint`` within a family of maps.
 
     Parameters
     ----------
-    joint : JointDistribution
-        D, with two or more classes and groups. Covariances must be tied within each
-        group, or diagonal with ``map_family="diagonal"``; one variable may have any.
+    joint : JointDistribution or MixtureJoint
+        D, with two or more classes and groups. Covariances may be any; they must be
+        diagonal for ``map_family="diagonal"``. A MixtureJoint gives a result with the same
+        fields whose divergence is an estimate, with ``kl_error``.
     moves : "all", a group or several groups
         Who may move. Groups that stay must be jointly ideal already: their cells affine
         images of one another, with equal P(label | group).
@@ -106,9 +147,17 @@ def nearest_ideal(
     priors : "reweigh", "reference", "joint" or "keep"
         P(Y=y) P(A=a); P(Y=y | reference) P(A=a); the label's probabilities optimised too
         with P(A=a) fixed (in the moment direction the same as "reweigh"); unchanged.
-    map_family : "affine" or "diagonal"
-        All invertible affine maps, or those that treat each coordinate by itself.
-        "symmetric" is not built yet.
+    map_family : "affine", "symmetric" or "diagonal"
+        All invertible affine maps; those of the paper (below), which pay more, but whose
+        programme is convex while others stay; those that treat each coordinate by itself.
+    reference_class : label, optional
+        For "symmetric" alone, whose family of maps depends on it. Default: the most
+        probable class.
+    protected : positions of columns, optional
+        Columns that must not move: their law in every cell, and their values in every row,
+        stay as they are. Needs cells that share a covariance within each group,
+        ``map_family="affine"`` and n_classes - 1 free columns. Default of ``reference`` where
+        all move: as above, unless its free columns add nothing to the protected ones.
     random_state : ignored
         Every search here is deterministic; kept so that callers need not care.
 
@@ -123,9 +172,12 @@ def nearest_ideal(
         others stay, or there is one class or group only.
     NotIdealError
         If the groups that stay are not jointly ideal, or ``priors="keep"`` and label
-        and group are dependent.
+        and group are dependent, or ``protected`` columns tell classes further apart than
+        all columns do in the reference that stays.
     UnsupportedProgrammeError
-        For covariances that differ between classes in two or more dimensions.
+        If ``protected`` is asked of other cells or maps than it serves.
+    SingularCovarianceError
+        If an ideal covariance is singular to rounding: the groups are too far apart.
 
     Notes
     -----
@@ -135,7 +187,22 @@ def nearest_ideal(
     with K - 1 <= d is a convex programme in the Gram matrix of the canonical class means,
     global; otherwise the best of several starts. In the moment direction with tied
     covariances the ideal is sought within the tied family.
-    Unchanged when one invertible affine map is applied to all cells.
+    Covariances that differ between classes: descent from many starts of both orientations
+    (3.4), the best local minimum found.
+    Student-t cells: descent on the divergence by quadrature, the best local minimum found.
+    Symmetric, with C the covariance of the reference's cell in the reference class: a
+    mover's ideal cells are the reference's under ``x -> T C^-1/2 x + t`` with T symmetric
+    positive definite, so that T T is its ideal covariance in that class. Convex in T
+    (information) or in its inverse (moment): global. All move: not convex in all roots
+    together, the best of several starts.
+    Protected columns u: the Gram matrix of whitened class differences is that of u plus that
+    of the rest given u, and only the second can change: the closed form again where named
+    groups move, a convex programme with bounds where all do, both global among laws with one
+    covariance and one regression on u a group. The maps keep u, and give rows of every group
+    the posterior that the reference's have: one head for all that does not know the group is
+    exactly fair on D~, though rows of different groups do not share their laws.
+    Unchanged when one invertible affine map is applied to all cells, but for the symmetric
+    family, which depends on the coordinates, and for protected columns.
 
     Examples
     --------
@@ -146,6 +213,31 @@ def nearest_ideal(
     >>> solution.global_optimum, round(solution.kl, 4), solution.maps["a"].is_identity
     (True, 0.0425, True)
     """
+    if protected is not None:
+        return _nearest_protected(
+            joint,
+            protected,
+            moves=moves,
+            reference=reference,
+            direction=direction,
+            priors=priors,
+            map_family=map_family,
+        )
+    other = _OTHER_JOINTS.get(type(joint).__name__)
+    if other is not None:
+        if reference_class is not None:
+            raise InvalidInputError(
+                "`reference_class` of `nearest_ideal` is for map_family='symmetric' of a "
+                f"JointDistribution alone, got {reference_class!r} with a {type(joint).__name__}."
+            )
+        return other(  # type: ignore[no-any-return]  # of the same fields
+            joint,
+            moves=moves,
+            reference=reference,
+            direction=direction,
+            priors=priors,
+            map_family=map_family,
+        )
     return solve_ideal(
         joint,
         moves=moves,
@@ -153,7 +245,40 @@ def nearest_ideal(
         direction=direction,
         priors=priors,
         map_family=map_family,
+        reference_class=reference_class,
     ).solution()
+
+
+def _nearest_protected(joint: Any, protected: Any, **asked: Any) -> IdealSolution:
+    request, solved, prior, settled, columns = solve_protected(joint, protected, **asked)
+    solution = PendingIdeal(joint, request, solved, prior, settled).solution()
+    return replace(solution, protected=columns)
+
+
+def _nearest_mixture(joint: Any, **asked: Any) -> Any:
+    from isonomy.ideal._mixture import nearest_mixture
+
+    return nearest_mixture(joint, **asked)
+
+
+def _nearest_categorical(joint: Any, **asked: Any) -> Any:
+    from isonomy.ideal._categorical import nearest_categorical
+
+    return nearest_categorical(joint, **asked)
+
+
+def _nearest_mixed(joint: Any, **asked: Any) -> Any:
+    from isonomy.ideal._mixed import nearest_mixed
+
+    return nearest_mixed(joint, **asked)
+
+
+_OTHER_JOINTS: dict[str, Callable[..., Any]] = {
+    "MixtureJoint": _nearest_mixture,
+    "CategoricalJoint": _nearest_categorical,
+    "MixedJoint": _nearest_mixed,
+}
+"""Joint laws that are no JointDistribution, by the name of their class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +313,13 @@ def solve_ideal(
     direction: Any,
     priors: Any,
     map_family: Any,
+    reference_class: Hashable | None = None,
+    start: Any = None,
 ) -> PendingIdeal:
-    """Solve as `nearest_ideal` does, and leave the ideal distribution to be worked out."""
+    """Solve as `nearest_ideal` does, and leave the ideal distribution to be worked out.
+
+    ``start`` is the ``solved.state`` of an earlier answer, to search from there alone.
+    """
     request = check_request(
         joint,
         moves=moves,
@@ -197,73 +327,19 @@ def solve_ideal(
         direction=direction,
         priors=priors,
         map_family=map_family,
+        reference_class=reference_class,
     )
-    prior, settled = _ideal_prior(request)
+    prior, settled = ideal_prior(request)
     weights = prior if direction == "information" else request.cells.prior
-    solved = _solve(request, request.cells, weights)
-    _check_stayers(request, solved, joint.groups)
+    solved = solve_request(request, request.cells, weights, start)
+    check_stayers(request, solved, joint.groups)
     return PendingIdeal(joint, request, solved, prior, settled)
-
-
-def _solve(request: Request, cells: CellArrays, weights: Array, start: Any = None) -> Solved:
-    rest = request.reference, request.direction
-    if request.all_move and request.family == "tied":
-        return solve_all_tied(cells, weights, *rest, start)
-    if request.all_move:
-        return solve_all_diagonal(cells, weights, *rest, start)
-    best_map = best_tied_map if request.family == "tied" else best_diagonal_map
-    return solve_affirmative(cells, weights, request.movers, *rest, best_map)
-
-
-def _ideal_prior(request: Request) -> tuple[Array, bool]:
-    cells, prior = request.cells, request.cells.prior
-    if request.priors != "joint" or request.direction == "moment":
-        return simple_prior(prior, request.priors, request.reference), True
-    if request.family == "tied":
-        # divergences are the same in the few whitened coordinates that hold the classes
-        coordinates = group_coordinates(cells.means, cells.covariances[0])
-        eye = np.eye(coordinates.shape[2])
-        cells = CellArrays(coordinates, np.tile(eye, (1, prior.shape[1], 1, 1)), prior)
-    last: list[Any] = [None]
-
-    def cell_kl(weights: Array, anew: bool) -> Array:
-        solved = _solve(request, cells, weights, None if anew else last[0])
-        last[0] = solved.state
-        return _cell_kl(cells, solved, "information")
-
-    return joint_prior(prior, cell_kl)
-
-
-def _cell_kl(cells: CellArrays, solved: Solved, direction: Direction) -> Array:
-    paid: Array = np.empty(cells.prior.shape)
-    for a in range(cells.means.shape[1]):
-        fitted = cells.means[:, a], cells.covariances[:, a]
-        ideal = solved.means[:, a], solved.covariances[:, a]
-        both = (*ideal, *fitted) if direction == "information" else (*fitted, *ideal)
-        paid[:, a] = kl_of_cells(*both)
-    return paid
-
-
-def _check_stayers(request: Request, solved: Solved, groups: Sequence[Hashable]) -> None:
-    reference = request.reference
-    for a in range(len(groups)):
-        if a == reference or a in request.movers:
-            continue
-        miss = largest_deviation(request.cells, solved, a, reference)
-        gap = label_dependence(request.cells.prior[:, [a, reference]])
-        if max(miss, gap) > _STAYERS_TOLERANCE:
-            raise NotIdealError(
-                "Groups that stay in `nearest_ideal` must be jointly ideal already, but group "
-                f"{groups[a]!r} is not with the reference {groups[reference]!r}: its cells miss "
-                f"by {miss:.3g} standard deviations at best and P(label | group) by {gap:.3g}. "
-                f"Let it move too: add {groups[a]!r} to `moves`."
-            )
 
 
 def _pack(pending: PendingIdeal) -> IdealSolution:
     joint, request, solved, prior = pending.joint, pending.request, pending.solved, pending.prior
     fitted, direction = request.cells.prior, request.direction
-    paid = _cell_kl(request.cells, solved, direction)
+    paid = cell_divergences(request.cells, solved, direction)
     weights = prior if direction == "information" else fitted
     log_ratio = np.log(prior / fitted) * (1.0 if direction == "information" else -1.0)
     prior_kl = float((weights * log_ratio).sum())
@@ -276,6 +352,7 @@ def _pack(pending: PendingIdeal) -> IdealSolution:
         joint.classes,
         joint.groups,
         joint.family,
+        joint.shape,
     )
     r = request.reference
     cells = [(y, a) for y in range(n_classes) for a in range(n_groups)]
