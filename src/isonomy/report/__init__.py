@@ -11,6 +11,7 @@ from isonomy.report._formats import render_html, render_json, render_markdown
 from isonomy.report._plots import plot_audit
 from isonomy.report._render import FORMATS, render
 from isonomy.report._results import dump_result, load_result
+from isonomy.report.frontier import plot_frontier
 from isonomy.report.layer_curves import plot_layer_curves
 from isonomy.report.layer_profile import plot_layer_profile
 from isonomy.report.probe_cost import plot_probe_cost
@@ -20,6 +21,7 @@ __all__ = [
     "dump_result",
     "load_result",
     "plot_audit",
+    "plot_frontier",
     "plot_layer_curves",
     "plot_layer_profile",
     "plot_probe_cost",

@@ -13,6 +13,7 @@ from isonomy.report._group_rates import group_rate_charts
 from isonomy.report._rates import gap_section, rates_section
 from isonomy.report._results import as_plain, check_result
 from isonomy.report._words import clean_result
+from isonomy.report.frontier import plot_frontier
 from isonomy.report.layer_profile import plot_layer_profile
 
 if TYPE_CHECKING:
@@ -71,12 +72,16 @@ def draw_figure(result: Mapping[str, Any], kind: str = "class_gaps") -> Figure:
     result : dict
         An audit, or what ``LayerProfile.to_dict()`` returned.
     kind : str
-        Of an audit the chart, as for `plot_audit`; of a layer profile "layer_profile".
+        Of an audit the chart, as for `plot_audit`; of a layer profile "layer_profile",
+        of a frontier "frontier".
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    if isinstance(result, Mapping) and result.get("kind") == "frontier":
+        check_choice("kind", kind, ("frontier",), where="draw_figure")
+        return plot_frontier(result)
     if isinstance(result, Mapping) and result.get("kind") == "layer_profile":
         check_choice("kind", kind, ("layer_profile",), where="draw_figure")
         return plot_layer_profile(result)
