@@ -148,7 +148,9 @@ def test_bad_settings(rows, settings, match):
         IdealSteerer(**settings).fit(X, y, sensitive_features=group)
 
 
-def test_free_covariances_say_what_to_use(rows):
+def test_families_of_maps_say_what_they_need(rows):
     X, y, group = rows
-    with pytest.raises(NotImplementedError, match="tied"):
-        IdealSteerer(groups="given", covariance="full").fit(X, y, sensitive_features=group)
+    with pytest.raises(errors.InvalidInputError, match="diagonal covariances"):
+        IdealSteerer(groups="given", covariance="full", map_family="diagonal").fit(
+            X, y, sensitive_features=group
+        )

@@ -101,8 +101,11 @@ def blind_directions(mean: Floats, covariance: Floats, differences: Floats) -> B
     return BlindDirections(mean, whiten, unwhiten, left[:, :rank], strengths[:rank])
 
 
-def blind_map(found: BlindDirections, rank: int) -> AffineMap:
-    """Return x -> mean + P (x - mean) with P = I - S^{1/2} U U' S^{-1/2}, factored."""
+def blind_map(found: BlindDirections, rank: int, strength: float = 1.0) -> AffineMap:
+    """Return x -> mean + P (x - mean) with P = I - s S^{1/2} U U' S^{-1/2}, factored.
+
+    s is the strength: 1 removes the directions, less leaves 1 - s of what lies along them.
+    """
     u = found.directions[:, :rank]
-    back, ahead = found.unwhiten @ u, found.whiten @ u
+    back, ahead = strength * (found.unwhiten @ u), found.whiten @ u
     return AffineMap.low_rank(-back, ahead, back @ (ahead.T @ found.mean))

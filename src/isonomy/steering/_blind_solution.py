@@ -80,8 +80,20 @@ def blind_solution(
     )
 
 
-def certify_blind(solution: IdealSolution | None, rank: int, n_dimensions: int) -> Certificate:
+def certify_blind(
+    solution: IdealSolution | None, rank: int, n_dimensions: int, strength: float = 1.0
+) -> Certificate:
     """Certify the erased rows; without a solution (an empty cell) say why not."""
+    if rank and strength < 1.0:
+        return Certificate(
+            sentences=(
+                f"One map for everybody, which needs no group at deployment, takes {strength:.3g} "
+                f"off what lies along {rank} of {n_dimensions} directions: those along which "
+                "groups differ most within classes. The difference of their class means "
+                f"there shrinks to {1.0 - strength:.3g} of what it was.",
+                "A part of the way has no bound: with strength=1 there is one.",
+            )
+        )
     opening = (
         f"One map for everybody, which needs no group at deployment, removed {rank} of "
         f"{n_dimensions} directions: those along which groups differ most within classes. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from isonomy._frames import read_table
 from isonomy._validation import check_count
 from isonomy.distributions import CellMoments
-from isonomy.steering._working_scale import to_working_scale
 
-__all__ = ["RowExplanations", "explain_move", "standard_deviations"]
+__all__ = ["ExplainsRows", "RowExplanations", "explain_move", "standard_deviations"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class RowExplanations:
     ----------
     distance : (n_samples,)
         Root mean square move over the features, each in units of its standard
-        deviation among the training rows (of its logarithm for "lognormal").
+        deviation among the training rows, on the scale on which the family is normal.
     features : (n_samples, top)
         Names of the features that moved most, in those units, the most first.
     moves : (n_samples, top)
@@ -65,6 +64,43 @@ class RowExplanations:
         return nw.to_native(nw.from_dict(self.to_dict(), backend=backend))
 
 
+class ExplainsRows:
+    """The part of ``IdealSteerer`` that says what it did to single rows."""
+
+    if TYPE_CHECKING:
+
+        def transform(self, X: Any, *, sensitive_features: Any = None) -> Any: ...
+        def _split(self, X: Any, groups: Any, *, where: str, fitting: bool) -> Any: ...
+
+    def explain_rows(
+        self,
+        X: Any,
+        *,
+        sensitive_features: Any = None,
+        estimator: Any = None,
+        top: int = 3,
+    ) -> RowExplanations:
+        """Say for each row how far it moved, along which features, and whether it matters.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features)
+        sensitive_features : (n_samples,), optional
+            Needed where ``transform`` needs it.
+        estimator : fitted classifier, optional
+            Its decision on the row before and after is compared.
+        top : int
+            Features to name: those that moved most, in standard deviations.
+
+        Returns
+        -------
+        RowExplanations
+        """
+        after = self.transform(X, sensitive_features=sensitive_features)
+        before, _ = self._split(X, None, where="IdealSteerer.explain_rows", fitting=False)
+        return explain_move(self, before, after, estimator=estimator, top=top)
+
+
 def explain_move(
     steerer: Any, before: Any, after: Any, *, estimator: Any = None, top: int = 3
 ) -> RowExplanations:
@@ -75,9 +111,8 @@ def explain_move(
     first = read_table(before, where=where).values.astype(np.float64)
     second = read_table(after, where=where).values.astype(np.float64)
     move = second - first
-    working = to_working_scale(second, steerer.family, names, where=where) - to_working_scale(
-        first, steerer.family, names, where=where
-    )
+    ahead = steerer._working.ahead
+    working = ahead(second, names, where=where) - ahead(first, names, where=where)
     scale = steerer.scale_
     relative = np.divide(working, scale, out=np.zeros_like(move), where=scale > 0)
     order = np.argsort(-np.abs(relative), axis=1, kind="stable")[:, : min(top, move.shape[1])]

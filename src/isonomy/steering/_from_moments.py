@@ -16,6 +16,7 @@ from isonomy.steering._inferred import InfersGroups
 from isonomy.steering._rank import RankCurve
 from isonomy.steering._settings import check_not_loaded, check_settings
 from isonomy.steering._solved import Solved
+from isonomy.steering._working_scale import WorkingScale, known_scale
 
 if TYPE_CHECKING:
     from isonomy.steering.ideal import IdealSteerer
@@ -29,6 +30,7 @@ class FitsMoments(InfersGroups):
     """The part of ``IdealSteerer`` that learns without rows."""
 
     rank: Any
+    family: str
     groups: str
     covariance: Any
     moments_: CellMoments
@@ -79,7 +81,7 @@ class FitsMoments(InfersGroups):
         if not single:
             _check_enough(self, cells, where=where)
         kind = "tied" if self.groups == "blind" else self.covariance
-        self._start(cells.n_features, None, None)
+        self._start(cells.n_features, None, None, known_scale(self.family, where=where))
         self.moments_ = of_kind(cells, kind, where=where)
         self.classes_, self.groups_ = list(cells.classes), list(cells.groups)
         self.rank_curve_ = None
@@ -88,7 +90,7 @@ class FitsMoments(InfersGroups):
         self._solved()
         return self
 
-    def _start(self, n_features: int, classes: Any, groups: Any) -> None:
+    def _start(self, n_features: int, classes: Any, groups: Any, scale: WorkingScale) -> None:
         raise NotImplementedError
 
     def _solved(self) -> Solved:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Normal
-from isonomy.distributions._linalg import sure_cholesky
+from isonomy.distributions._linalg import rank_tolerance, sure_cholesky
+from isonomy.distributions._singular import explain_singular
 from isonomy.distributions.shrinkage import oas_intensity
 from isonomy.errors import EmptyCellError, SingularCovarianceError
 from isonomy.groups import cell_factors
@@ -45,6 +46,8 @@ class GivenSettings:
     subspace: Subspace
     shrinkage: Any
     random_state: Any
+    columns: tuple[str, ...] | None = None
+    """Names of X's columns, for messages."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def _solve_in_coordinates(
     coordinates = Coordinates.of(
         moments, law / law.sum(), subspace=settings.subspace, axis_aligned=diagonal
     )
-    joint = fitted_joint(moments, coordinates, settings.shrinkage, where=where)
+    names = settings.columns
+    joint = fitted_joint(moments, coordinates, settings.shrinkage, columns=names, where=where)
     by_column = diagonal and settings.map_family == "affine"
     pending = solve_ideal(
         joint,
@@ -125,7 +129,12 @@ def check_cells(moments: CellMoments, *, where: str) -> None:
 
 
 def fitted_joint(
-    moments: CellMoments, coordinates: Coordinates, shrinkage: Any, *, where: str
+    moments: CellMoments,
+    coordinates: Coordinates,
+    shrinkage: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    where: str,
 ) -> JointDistribution:
     """Return the fitted normal cells in the steerer's coordinates, small cells pooled."""
     means = (cell_means(moments) - coordinates.centre) @ coordinates.ahead
@@ -134,10 +143,37 @@ def fitted_joint(
     labels = moments.classes, moments.groups
     lowers = _sure_lowers(covariances) if moments.covariance == "tied" else None
     if lowers is None:  # what may be singular, to be judged and named
+        _check_singular(moments, covariances, columns, where=where)
         return JointDistribution.from_arrays(means, covariances, prior, *labels, "normal")
     shape = means.shape + means.shape[-1:]
     both = (np.broadcast_to(matrices, shape) for matrices in (covariances, lowers))
     return JointDistribution._build(means, next(both), prior, *labels, "normal", next(both))
+
+
+def _check_singular(
+    moments: CellMoments, covariances: Floats, columns: Sequence[str] | None, *, where: str
+) -> None:
+    """Raise for a singular covariance, naming the direction in X's own columns.
+
+    ``covariances`` are in the steerer's coordinates, (G, r, r) or (K, G, r, r).
+    """
+    names = columns or moments.feature_names or tuple(f"x{j}" for j in range(moments.n_features))
+    size = int(np.max(moments.n_rows))
+
+    def name(cell: Sequence[int]) -> str:
+        group = f"group {moments.groups[cell[-1]]!s}"
+        return group if len(cell) == 1 else f"(label {moments.classes[cell[0]]!s}, {group})"
+
+    for cell in np.ndindex(covariances.shape[:-2]):
+        values = np.linalg.eigvalsh(covariances[cell])
+        n_zero = int((values <= rank_tolerance(values, size=size)).sum())
+        if n_zero:
+            lost = SingularCovarianceError(
+                f"The covariance of {name(cell)} in `{where}` must be positive definite, got rank "
+                f"{len(values) - n_zero} of {len(values)}. Drop columns that depend on one "
+                'another, or set `shrinkage="oas"`.'
+            )
+            raise explain_singular(lost, moments.covariances, cell, name, names, size)
 
 
 def _sure_lowers(covariances: Floats) -> Floats | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.steering._probe import group_weights, mixed_rows
-from isonomy.steering._working_scale import from_working_scale, to_working_scale
+from isonomy.steering._working_scale import WorkingScale
 
 __all__ = ["in_solution_coordinates", "move_by_weights", "move_rows", "posterior_of"]
 
@@ -23,16 +23,17 @@ def move_rows(
     maps = [steerer.maps_[g] for g in steerer.groups_]
     if all(m.is_identity for m in maps):
         return values.copy()
-    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
+    scale: WorkingScale = steerer._working
+    work = scale.ahead(values, steerer.steered_columns_, where=where)
     if steerer.groups == "blind":
         moved = maps[0].apply(work)
     elif codes is None:
         posterior = posterior_of(steerer, values, where=where)
         weights = group_weights(posterior, steerer.inference, steerer.gate_threshold)
-        return _moved_by_weights(values, work, weights, maps, steerer.family)
+        return _moved_by_weights(values, work, weights, maps, scale)
     else:
-        return _moved_by_group(values, work, codes, maps, steerer.family)
-    return from_working_scale(moved, steerer.family)
+        return _moved_by_group(values, work, codes, maps, scale)
+    return scale.back(moved)
 
 
 def move_by_weights(
@@ -40,8 +41,9 @@ def move_by_weights(
 ) -> NDArray[Any]:
     """Return the rows under ``weights`` (n_samples, n_groups) of the groups' maps."""
     maps = [steerer.maps_[g] for g in steerer.groups_]
-    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
-    return _moved_by_weights(values, work, weights, maps, steerer.family)
+    scale: WorkingScale = steerer._working
+    work = scale.ahead(values, steerer.steered_columns_, where=where)
+    return _moved_by_weights(values, work, weights, maps, scale)
 
 
 def posterior_of(steerer: Any, values: NDArray[Any], *, where: str) -> NDArray[np.float64]:
@@ -57,7 +59,8 @@ def posterior_of(steerer: Any, values: NDArray[Any], *, where: str) -> NDArray[n
             f"`{where}` needs the probe that infers groups, and this steerer was saved without "
             "it. Install skops, then save and load the fitted steerer again."
         )
-    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
+    scale: WorkingScale = steerer._working
+    work = scale.ahead(values, steerer.steered_columns_, where=where)
     found: NDArray[np.float64] = steerer._probe.posterior(work, where=where)
     return found
 
@@ -67,16 +70,16 @@ def _moved_by_weights(
     work: NDArray[Any],
     weights: NDArray[np.float64],
     maps: Sequence[AffineMap],
-    family: str,
+    scale: WorkingScale,
 ) -> NDArray[Any]:
     """Move sure rows (weight 1) as if their group were given, the others by the mean."""
     sure = weights.max(axis=1) == 1.0
     codes = np.where(sure, weights.argmax(axis=1), -1)
-    moved = _moved_by_group(values, work, codes, maps, family)
+    moved = _moved_by_group(values, work, codes, maps, scale)
     doubt = np.flatnonzero(~sure)
     if len(doubt):
         mean = mixed_rows((m.apply(work[doubt]) for m in maps), weights[doubt])
-        moved[doubt] = from_working_scale(mean, family)
+        moved[doubt] = scale.back(mean)
     return moved
 
 
@@ -85,17 +88,17 @@ def _moved_by_group(
     work: NDArray[Any],
     codes: NDArray[np.intp],
     maps: Sequence[AffineMap],
-    family: str,
+    scale: WorkingScale,
 ) -> NDArray[Any]:
     moved = values.copy()  # rows that stay are the caller's own, not exp(log(x))
     for a, group_map in enumerate(maps):
         rows = codes == a
         if group_map.is_identity:
             continue
-        if family == "normal":
+        if scale.family == "normal":
             group_map._apply_at(work, np.flatnonzero(rows), moved)
         else:
-            moved[rows] = from_working_scale(group_map.apply(work[rows]), family)
+            moved[rows] = scale.back(group_map.apply(work[rows]))
     return moved
 
 
@@ -103,7 +106,8 @@ def in_solution_coordinates(
     steerer: Any, values: NDArray[Any], *, where: str
 ) -> NDArray[np.float64]:
     """Return rows (of the features) where ``solution_`` speaks of them."""
-    work = to_working_scale(values, steerer.family, steerer.steered_columns_, where=where)
+    scale: WorkingScale = steerer._working
+    work = scale.ahead(values, steerer.steered_columns_, where=where)
     rows = np.asarray(work, dtype=np.float64)
     found = steerer._solved().coordinates
     return rows if found is None else (rows - found.centre) @ found.ahead

@@ -23,6 +23,7 @@ from isonomy.steering._coordinates import Coordinates
 from isonomy.steering._probe_file import probe_from_state, probe_to_state, quality_from_dict
 from isonomy.steering._small_cells import small_cells
 from isonomy.steering._solve import Solved
+from isonomy.steering._working_scale import WorkingScale
 
 __all__ = ["KIND", "Saved"]
 
@@ -146,10 +147,11 @@ def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
         "output_columns": list(steerer._output_columns),
         "n_features_in": steerer.n_features_in_,
         "feature_names_in": _names_or_none(steerer),
+        "family": steerer.family_,
         "rank": steerer.rank_,
         "subspace": steerer.subspace_,
     }
-    return config, {"scale": steerer.scale_}
+    return config, {"scale": steerer.scale_, **steerer._working.to_tensors()}
 
 
 def _names_or_none(steerer: Any) -> list[str] | None:
@@ -204,6 +206,10 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
     steerer.sample_weight_ = None
     _restore_probe(steerer, artefact)
     steerer._scale = tensors["scale"]
+    # older files know only families that are named by the parameter
+    steerer.family_ = config.get("family", steerer.family)
+    steerer._working = WorkingScale.from_tensors(steerer.family_, tensors)
+    steerer.family_choice_ = None
     coordinates = None
     if "coordinates/centre" in tensors:
         coordinates = Coordinates(

@@ -13,7 +13,7 @@ __all__ = ["CHOICES", "check_not_loaded", "check_settings", "check_streaming"]
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "groups": ("blind", "given", "infer"),
-    "family": ("normal", "lognormal"),
+    "family": ("normal", "lognormal", "nonparanormal", "auto"),
     "covariance": ("tied", "full", "diagonal"),
     "direction": ("information", "moment"),
     "priors": ("reweigh", "reference", "joint", "keep"),
@@ -33,6 +33,7 @@ def check_settings(steerer: Any, *, where: str) -> None:
         check_choice(name, getattr(steerer, name), choices, where=where)
     check_real("cell_shrinkage", steerer.cell_shrinkage, where=where, low=0)
     check_real("accuracy_tolerance", steerer.accuracy_tolerance, where=where, low=0, high=1)
+    check_real("strength", steerer.strength, where=where, low=0, high=1)
     check_real("gate_threshold", steerer.gate_threshold, where=where, low=0, high=1)
     if steerer.shrinkage is not None and steerer.shrinkage != "oas":
         if isinstance(steerer.shrinkage, str):

@@ -7,9 +7,17 @@ from typing import Any
 
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import Certificate, certify
+from isonomy.ideal.partial import partial_maps
 from isonomy.steering._blind import blind_map
 from isonomy.steering._blind_solution import certify_blind
-from isonomy.steering._given import GivenSettings, check_degrees, fit_given
+from isonomy.steering._coordinates import Subspace
+from isonomy.steering._given import (
+    GivenFit,
+    GivenSettings,
+    check_degrees,
+    fit_given,
+    in_features,
+)
 from isonomy.steering._rank import directions_of
 from isonomy.steering._solved import BlindRest, GivenRest, Solved
 from isonomy.steering._subspace import subspace_by_count
@@ -39,12 +47,25 @@ def _solve_given(steerer: Any, where: str) -> Solved:
         subspace=subspace,
         shrinkage=steerer.shrinkage,
         random_state=steerer.random_state,
+        columns=tuple(map(str, steerer.steered_columns_)),
     )
     found = fit_given(steerer.moments_, settings, where=where)
+    if steerer.strength < 1.0:
+        return _partly(found, steerer.strength, subspace)
     if found.coordinates.is_full:
         rest = GivenRest(found.pending, found.coordinates)
         return Solved(found.maps, subspace=subspace, rest=rest)
     return Solved(found.maps, found.solution, found.coordinates, subspace=subspace)
+
+
+def _partly(found: GivenFit, strength: float, subspace: Subspace) -> Solved:
+    """Return maps that go ``strength`` of the way, and the solution with these maps."""
+    inner = partial_maps(found.solution, strength)
+    maps = {group: found.coordinates.lift(move) for group, move in inner.items()}
+    solution = replace(found.solution, maps=inner)
+    if found.coordinates.is_full:
+        return Solved(maps, in_features(solution, found.coordinates), subspace=subspace)
+    return Solved(maps, solution, found.coordinates, subspace=subspace)
 
 
 def _solve_blind(steerer: Any, where: str) -> Solved:
@@ -59,7 +80,7 @@ def _solve_blind(steerer: Any, where: str) -> Solved:
             "more features."
         )
     steerer.rank_ = rank
-    shared = blind_map(found, rank)
+    shared = blind_map(found, rank, steerer.strength)
     if (moments.counts > 0).all():
         check_degrees(moments, found.n_dimensions - rank, steerer.shrinkage, where=where)
     rest = BlindRest(moments, found, rank, steerer.shrinkage, where)
@@ -72,10 +93,17 @@ def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
         return None
     if steerer.groups == "blind" and solved.coordinates is not None:
         left = solved.coordinates.n_dimensions
-        return certify_blind(solved.solution, steerer.rank_, left + steerer.rank_)
+        strength, rank = steerer.strength, steerer.rank_
+        return certify_blind(solved.solution, rank, left + rank, strength)
     if solved.solution is None:
         return None
     found, quality = certify(solved.solution), steerer._probe_quality
+    if steerer.strength < 1.0:
+        opening = (
+            f"Rows go {steerer.strength:.3g} of the way that follows: what is said of the ideal "
+            "distribution holds at the end of it, what is said of steered rows at this place."
+        )
+        found = replace(found, sentences=(opening, *found.sentences))
     if quality is None:
         return found
     sentences = (*found.sentences, quality.sentence)

@@ -1,42 +1,133 @@
-"""The scale on which a family is normal: X itself, or log X."""
+"""The scale on which a family is normal: X itself, log X, or T(X) for fitted transforms T."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isonomy.errors import FamilyError
+from isonomy.distributions.transforms import MarginalTransform, fit_marginals
+from isonomy.errors import FamilyError, InvalidInputError
+from isonomy.steering._counted import CountedRows
 
-__all__ = ["from_working_scale", "to_working_scale"]
+if TYPE_CHECKING:
+    from isonomy.distributions.families import FamilyChoice
+
+__all__ = ["FAMILIES", "WorkingScale", "choose_scale", "known_scale"]
+
+FAMILIES = ("normal", "lognormal", "nonparanormal")
+
+PREFIX = "working/"
+"""Of the tensors in which a file keeps the transform."""
 
 
-def to_working_scale(
-    values: NDArray[Any], family: str, names: Sequence[Any], *, where: str
-) -> NDArray[Any]:
-    """Return ``values`` (normal) or their natural logarithm (log-normal).
+@dataclass(frozen=True)
+class WorkingScale:
+    """A bijection of rows (n, d) onto the scale on which the cells are taken for normal."""
+
+    family: Literal["normal", "lognormal", "nonparanormal"] = "normal"
+    transform: MarginalTransform | None = None
+
+    def ahead(self, values: NDArray[Any], names: Sequence[Any], *, where: str) -> NDArray[Any]:
+        """Return ``values``, their natural logarithms, or their images under the transform.
+
+        Raises
+        ------
+        FamilyError
+            If the family is log-normal and a value is not positive; names column and row.
+        """
+        if self.family == "normal":
+            return values
+        if self.transform is not None:
+            return self.transform.forward(values)
+        bad = values <= 0
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise FamilyError(
+                f'`X` passed to `{where}` must be positive for `family="lognormal"`, got '
+                f"{int(bad.sum())} value(s) <= 0, the first in column {names[column]!r}, row "
+                f'{row}: {values[row, column]:g}. Use `family="normal"`, or drop or shift that '
+                "column."
+            )
+        logs: NDArray[Any] = np.log(values.astype(np.float64, copy=False))
+        return logs
+
+    def back(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Undo :meth:`ahead`."""
+        if self.family == "normal":
+            return values
+        return np.exp(values) if self.transform is None else self.transform.inverse(values)
+
+    def to_tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the transform as named arrays; none where there is none."""
+        if self.transform is None:
+            return {}
+        return {PREFIX + name: part for name, part in self.transform.to_arrays().items()}
+
+    @classmethod
+    def from_tensors(cls, family: Any, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the scale of ``family`` from the arrays of :meth:`to_tensors`.
+
+        Raises
+        ------
+        KeyError
+            If the family needs a transform and there is none.
+        """
+        if family != "nonparanormal":
+            return cls(family)
+        parts = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
+        if not parts:
+            raise KeyError(PREFIX)
+        return cls(family, MarginalTransform.from_arrays(parts))
+
+
+def known_scale(family: str, *, where: str) -> WorkingScale:
+    """Return the scale of a family that learns nothing from rows.
 
     Raises
     ------
-    FamilyError
-        If the family is log-normal and a value is not positive; names column and row.
+    InvalidInputError
+        If the family must see all rows first.
     """
     if family == "normal":
-        return values
-    bad = values <= 0
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise FamilyError(
-            f'`X` passed to `{where}` must be positive for `family="lognormal"`, got '
-            f"{int(bad.sum())} value(s) <= 0, the first in column {names[column]!r}, row {row}: "
-            f'{values[row, column]:g}. Use `family="normal"`, or drop or shift that column.'
+        return WorkingScale("normal")
+    if family == "lognormal":
+        return WorkingScale("lognormal")
+    raise InvalidInputError(
+        f'`{where}` works with `family="normal"` or "lognormal", got {family!r}, which is learnt '
+        "from all rows at once. Use `fit`."
+    )
+
+
+def choose_scale(
+    family: str, rows: CountedRows, *, covariance: Any, shrinkage: Any, where: str
+) -> tuple[WorkingScale, FamilyChoice | None]:
+    """Return the scale of ``family`` as learnt from training rows in their own units.
+
+    "auto" leaves the choice to held-out rows, whose record is returned too. One transform
+    serves all groups and labels, so that it can be applied where neither is known.
+    """
+    choice = None
+    if family == "auto":
+        from isonomy.distributions.families import choose_family
+
+        choice = choose_family(
+            rows.values,
+            rows.labels,
+            sensitive_features=rows.groups.values,
+            families=FAMILIES,
+            covariance=covariance,
+            shrinkage=shrinkage,
+            sample_weight=rows.weight,
         )
-    logs: NDArray[Any] = np.log(values.astype(np.float64, copy=False))
-    return logs
-
-
-def from_working_scale(values: NDArray[Any], family: str) -> NDArray[Any]:
-    """Undo :func:`to_working_scale`."""
-    return values if family == "normal" else np.exp(values)
+        family = choice.family
+    if family != "nonparanormal":
+        return known_scale(family, where=where), choice
+    codes = rows.y_codes, rows.groups.codes
+    values = np.asarray(rows.values, dtype=np.float64)
+    how = {"per_group": False, "tied": covariance == "tied"}
+    transform = fit_marginals(values, *codes, rows.weight, **how)[0]
+    return WorkingScale("nonparanormal", transform), choice

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isonomy._frames import column_list, without_columns
@@ -17,20 +17,23 @@ from isonomy.groups import GroupCodes, kamiran_calders_weights
 from isonomy.ideal import Certificate, IdealSolution
 from isonomy.steering._coordinates import Subspace
 from isonomy.steering._counted import CountedRows, counted_rows
-from isonomy.steering._explain import RowExplanations, explain_move, standard_deviations
-from isonomy.steering._from_moments import FitsMoments
+from isonomy.steering._explain import ExplainsRows, standard_deviations
 from isonomy.steering._held_out import CodedRows
 from isonomy.steering._move import in_solution_coordinates, move_rows
 from isonomy.steering._persistence import Saved
 from isonomy.steering._rank import RankCurve, choose_rank
-from isonomy.steering._settings import check_not_loaded, check_settings, check_streaming
+from isonomy.steering._settings import check_settings
 from isonomy.steering._solve import Solved, certificate_of, solve
-from isonomy.steering._working_scale import to_working_scale
+from isonomy.steering._streaming import Streams
+from isonomy.steering._working_scale import WorkingScale, choose_scale
+
+if TYPE_CHECKING:
+    from isonomy.distributions.families import FamilyChoice
 
 __all__ = ["IdealSteerer"]
 
 
-class IdealSteerer(Saved, FitsMoments):
+class IdealSteerer(Saved, ExplainsRows, Streams):
     """Carry the rows of every group to one common (canonical) set of class distributions.
 
     Parameters
@@ -40,8 +43,10 @@ class IdealSteerer(Saved, FitsMoments):
         for everybody removes the directions that tell groups apart within classes.
         "given": one map per group, from the nearest ideal distribution. "infer": the
         maps of "given", weighted by a probe's posterior of the group.
-    family : "normal" or "lognormal"
-        The law of a cell; "lognormal" steers log X and needs positive values.
+    family : "normal", "lognormal", "nonparanormal" or "auto"
+        The law of a cell; "lognormal" steers log X and needs positive values;
+        "nonparanormal" steers T(X), one strictly increasing spline a column, the same for
+        all groups and labels; "auto" leaves the choice to held-out rows.
     covariance : "tied", "full" or "diagonal"
         One within-class covariance per group (over its labels), one per cell, or
         variances alone.
@@ -65,6 +70,9 @@ class IdealSteerer(Saved, FitsMoments):
         rank of the within-class differences.
     shrinkage : "oas", a number in [0, 1] or None
         Of the covariances, toward the identity in whitened coordinates.
+    strength : float
+        In [0, 1]: how far rows go. "given", "infer": along maps that are invertible all the
+        way; "blind": what is left of the removed directions is ``1 - strength``.
     cell_shrinkage : float
         "blind": a class whose smallest cell has n rows keeps n / (n + cell_shrinkage)
         of its own difference between groups.
@@ -102,13 +110,16 @@ class IdealSteerer(Saved, FitsMoments):
     Attributes
     ----------
     maps_ : dict
-        Group -> ``AffineMap`` of its rows (of log X for "lognormal").
+        Group -> ``AffineMap`` of its rows (of log X for "lognormal", of T(X) for
+        "nonparanormal").
     solution_ : IdealSolution or None
-        The nearest ideal distribution, of the features (of log X for "lognormal"), or of
+        The nearest ideal distribution, of the features (of log X or T(X) likewise), or of
         the coordinates that steering moves where these are fewer. For "blind": of the
         directions left, with each class's pooled law as the ideal. None for one group.
     certificate_ : Certificate
         What holds after steering, under which law.
+    family_, family_choice_ : str, FamilyChoice or None
+        The family used, and for "auto" how it was chosen.
     sample_weight_ : (n_samples,)
         Kamiran-Calders weights of the training rows times the caller's; None after
         ``partial_fit``.
@@ -153,7 +164,7 @@ class IdealSteerer(Saved, FitsMoments):
         self,
         *,
         groups: Literal["blind", "given", "infer"] = "blind",
-        family: Literal["normal", "lognormal"] = "normal",
+        family: Literal["normal", "lognormal", "nonparanormal", "auto"] = "normal",
         covariance: Literal["tied", "full", "diagonal"] = "tied",
         moves: Any = "all",
         reference: Any = None,
@@ -163,6 +174,7 @@ class IdealSteerer(Saved, FitsMoments):
         subspace: Literal["auto", "full", "discriminant"] = "auto",
         rank: Literal["auto"] | int = "auto",
         shrinkage: Literal["oas"] | float | None = "oas",
+        strength: float = 1.0,
         cell_shrinkage: float = 10.0,
         accuracy_tolerance: float = 0.01,
         probe: Any = None,
@@ -187,6 +199,7 @@ class IdealSteerer(Saved, FitsMoments):
         self.subspace = subspace
         self.rank = rank
         self.shrinkage = shrinkage
+        self.strength = strength
         self.cell_shrinkage = cell_shrinkage
         self.accuracy_tolerance = accuracy_tolerance
         self.probe = probe
@@ -202,7 +215,7 @@ class IdealSteerer(Saved, FitsMoments):
 
     @property
     def maps_(self) -> dict[Any, AffineMap]:
-        """Group -> the affine map of its rows (of log X for "lognormal")."""
+        """Group -> the affine map of its rows, on the scale on which the family is normal."""
         return self._solved().maps
 
     @property
@@ -223,58 +236,13 @@ class IdealSteerer(Saved, FitsMoments):
             self._certificate = certificate_of(self, solved)
         return self._certificate
 
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-        classes: Sequence[Any] | None = None,
-        groups: Sequence[Any] | None = None,
-    ) -> Self:
-        """Add a chunk of training rows; the maps are solved when first needed.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight
-            As in ``fit``, for this chunk alone.
-        classes, groups : sequence, optional
-            All labels and groups to come. Given at the first call, a chunk with
-            another one raises; at later calls they must be the same.
-
-        Raises
-        ------
-        InvalidInputError
-            If the mode needs all rows at once: "infer", or "blind" with
-            ``rank="auto"``.
-        """
-        where = "IdealSteerer.partial_fit"
-        check_settings(self, where=where)
-        check_not_loaded(self, where=where)
-        first = not hasattr(self, "moments_")
-        table, labels, found, weight = self._read_training(
-            X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
-        )
-        check_streaming(self, len(found.labels), classes, groups, where=where)
-        work = to_working_scale(table.values, self.family, self.steered_columns_, where=where)
-        if first:
-            self._start(work.shape[1], classes, groups)
-        self.moments_.update(work, labels, sensitive_features=found.values, sample_weight=weight)
-        self.classes_, self.groups_ = list(self.moments_.classes), list(self.moments_.groups)
-        self.rank_, self.sample_weight_ = None if self.rank == "auto" else int(self.rank), None
-        self._forget()
-        return self
-
-    def _start(self, n_features: int, classes: Any, groups: Any) -> None:
+    def _start(self, n_features: int, classes: Any, groups: Any, scale: WorkingScale) -> None:
         for loaded in ("_scale", "_withheld_cells"):
             self.__dict__.pop(loaded, None)
-        self.moments_ = CellMoments(
-            n_features,
-            covariance="tied" if self.groups == "blind" else self.covariance,
-            classes=classes,
-            groups=groups,
-        )
+        kind = self._covariance_kind()
+        self.moments_ = CellMoments(n_features, covariance=kind, classes=classes, groups=groups)
+        self._working, self.family_ = scale, scale.family
+        self.family_choice_: FamilyChoice | None = None
         self.sample_weight_ = None
         self.rank_curve_: RankCurve | None = None
         self.rank_ = None if self.rank == "auto" else int(self.rank)
@@ -294,6 +262,9 @@ class IdealSteerer(Saved, FitsMoments):
         check_is_fitted(self)
         return self.moments_.n_rows
 
+    def _covariance_kind(self) -> Literal["tied", "full", "diagonal"]:
+        return "tied" if self.groups == "blind" else self.covariance
+
     def _forget(self) -> None:
         self._state = None
         self._certificate = None
@@ -308,9 +279,13 @@ class IdealSteerer(Saved, FitsMoments):
         where = "IdealSteerer.fit"
         check_settings(self, where=where)
         labels = check_labels(y, where=where)
-        work = to_working_scale(values, self.family, self.steered_columns_, where=where)
+        counted = counted_rows(CountedRows(values, labels, groups, sample_weight), where=where)
+        kinds = {"covariance": self._covariance_kind(), "shrinkage": self.shrinkage}
+        scale, choice = choose_scale(self.family, counted, **kinds, where=where)
+        work = scale.ahead(values, self.steered_columns_, where=where)
         rows = counted_rows(CountedRows(work, labels, groups, sample_weight), where=where)
-        self._start(work.shape[1], None, None)
+        self._start(work.shape[1], None, None, scale)
+        self.family_choice_ = choice
         rows.add_to(self.moments_)
         self.classes_, self.groups_ = list(self.moments_.classes), list(rows.groups.labels)
         self.sample_weight_ = kamiran_calders_weights(
@@ -352,31 +327,3 @@ class IdealSteerer(Saved, FitsMoments):
         self, values: NDArray[Any], codes: NDArray[np.intp] | None
     ) -> NDArray[Any]:
         return move_rows(self, values, codes, where="IdealSteerer.transform")
-
-    def explain_rows(
-        self,
-        X: Any,
-        *,
-        sensitive_features: Any = None,
-        estimator: Any = None,
-        top: int = 3,
-    ) -> RowExplanations:
-        """Say for each row how far it moved, along which features, and whether it matters.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features)
-        sensitive_features : (n_samples,), optional
-            Needed where ``transform`` needs it.
-        estimator : fitted classifier, optional
-            Its decision on the row before and after is compared.
-        top : int
-            Features to name: those that moved most, in standard deviations.
-
-        Returns
-        -------
-        RowExplanations
-        """
-        after = self.transform(X, sensitive_features=sensitive_features)
-        before, _ = self._split(X, None, where="IdealSteerer.explain_rows", fitting=False)
-        return explain_move(self, before, after, estimator=estimator, top=top)

@@ -12,8 +12,10 @@ from isonomy._group_codes import resolve_groups
 from isonomy._validation import check_choice, check_labels, check_sample_weight
 from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Normal
 from isonomy.distributions._linalg import symmetric_inverse_sqrt, symmetric_sqrt
+from isonomy.steering._counted import CountedRows
 from isonomy.steering._given import GivenSettings, solve_given
-from isonomy.steering._working_scale import from_working_scale, to_working_scale
+from isonomy.steering._settings import CHOICES
+from isonomy.steering._working_scale import choose_scale
 
 __all__ = ["repair"]
 
@@ -24,7 +26,7 @@ def repair(
     *,
     sensitive_features: Any,
     sample_weight: ArrayLike | None = None,
-    family: Literal["normal", "lognormal"] = "normal",
+    family: Literal["normal", "lognormal", "nonparanormal", "auto"] = "normal",
     covariance: Literal["tied", "full", "diagonal"] = "tied",
     moves: Any = "all",
     reference: Any = None,
@@ -79,14 +81,17 @@ def repair(
     ((500, 4), (500,))
     """
     where = "repair"
-    check_choice("family", family, ("normal", "lognormal"), where=where)
+    check_choice("family", family, CHOICES["family"], where=where)
     check_choice("covariance", covariance, ("tied", "full", "diagonal"), where=where)
     table = read_table(X, where=where)
     n = len(table.values)
     labels = check_labels(y, where=where, n_samples=n, min_classes=2)
     groups = resolve_groups(sensitive_features, n_samples=n, missing_groups="raise", where=where)
     weight = check_sample_weight(sample_weight, n, where=where)
-    work = to_working_scale(table.values, family, table.names, where=where)
+    rows = CountedRows(table.values, labels, groups, weight)
+    kinds = {"covariance": covariance, "shrinkage": shrinkage}
+    scale, _ = choose_scale(family, rows, **kinds, where=where)
+    work = scale.ahead(table.values, table.names, where=where)
     moments = CellMoments(work.shape[1], covariance=covariance).update(
         work, labels, sensitive_features=groups.values, sample_weight=weight
     )
@@ -104,7 +109,7 @@ def repair(
             inner = _transport(_cell(solution.source, i, a), _cell(solution.distribution, i, a))
             moved[inside] = coordinates.lift(inner).apply(moved[inside])
             factor[inside] = solution.distribution.priors[key] / solution.source.priors[key]
-    repaired = table.rebuild(from_working_scale(moved, family))
+    repaired = table.rebuild(scale.back(moved))
     return repaired, factor if weight is None else factor * weight
 
 

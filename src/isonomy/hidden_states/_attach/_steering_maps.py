@@ -135,11 +135,11 @@ def _check_fitted(steerer: Any, *, where: str) -> None:
 
 def _of_ideal(steerer: IdealSteerer, *, where: str) -> SteeringMaps:
     _check_fitted(steerer, where=where)
-    if steerer.family != "normal":
+    if steerer.family_ != "normal":
         raise InvalidInputError(
             f"`steerer` passed to `{where}` must move the states themselves, got an IdealSteerer "
-            f"with family={steerer.family!r}, which moves their logarithms, and hidden states "
-            'may be negative. Fit it with `family="normal"`.'
+            f"with family={steerer.family_!r}, whose affine maps act on logarithms or transforms "
+            'of them. Fit it with `family="normal"`.'
         )
     groups = tuple(steerer.groups_)
     maps = tuple(steerer.maps_[group] for group in groups)
