@@ -105,6 +105,8 @@ class Geodesic:
         def excess(s: float) -> float:
             return self.at(s).kl_divergence(self.start) - budget
 
+        if excess(0.0) >= 0.0:  # nothing to spend, but for rounding
+            return 0.0, self.start
         s = float(brentq(excess, 0.0, 1.0, xtol=1e-12, rtol=1e-12))
         # the root may lie a rounding above the budget: a hair before it does not
         for _ in range(60):
