@@ -25,6 +25,7 @@ from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.hidden_states._method._head_shift import read_linear_head, shift_of_scores
 from isonomy.steering import IdealSteerer, SteeredClassifier
+from isonomy.steering._limits import check_maps_alone
 
 __all__ = ["GroupGuess", "Mode", "SteeredHead", "from_tensors", "head_of", "to_tensors"]
 
@@ -192,6 +193,14 @@ def head_of(model: SteeredClassifier) -> SteeredHead:
             "`model` passed to `head_of` must have an `IdealSteerer` or no steerer, got "
             f"{type(steerer).__name__}."
         )
+    if steerer is not None:
+        if steerer.family_ != "normal":
+            raise InvalidInputError(
+                "`model` passed to `head_of` must have a steerer that moves the states "
+                f"themselves, got one with family={steerer.family_!r}, whose affine maps act on "
+                'logarithms or transforms of them. Fit it with `family="normal"`.'
+            )
+        check_maps_alone(steerer, argument="model", where="head_of")
     groups = tuple(str(g) for g in model.groups_)
     calibrator = model.calibrator_
     stage = model.last_stage_

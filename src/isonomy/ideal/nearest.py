@@ -222,6 +222,7 @@ def nearest_ideal(
             direction=direction,
             priors=priors,
             map_family=map_family,
+            reference_class=reference_class,
         )
     other = _OTHER_JOINTS.get(type(joint).__name__)
     if other is not None:

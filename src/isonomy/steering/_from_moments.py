@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from isonomy.distributions import CellMoments
 from isonomy.distributions._accumulate import CellBatch
 from isonomy.errors import InvalidInputError
+from isonomy.steering._feasible import FeasibleColumns
 from isonomy.steering._inferred import InfersGroups
+from isonomy.steering._limits import known_limits
 from isonomy.steering._rank import RankCurve
 from isonomy.steering._settings import check_not_loaded, check_settings
 from isonomy.steering._solved import Solved
@@ -36,6 +38,7 @@ class FitsMoments(InfersGroups):
     moments_: CellMoments
     rank_curve_: RankCurve | None
     _state: Solved | None
+    _limits: FeasibleColumns | None
 
     def fit_moments(self, moments: CellMoments) -> Self:
         """Learn from the moments of (label, group) cells in the place of rows.
@@ -59,7 +62,8 @@ class FitsMoments(InfersGroups):
         InvalidInputError
             If these are no moments or of another kind, a group has no rows, there is one
             group or class alone, or the setting needs rows: ``groups="infer"`` for its
-            probe, ``groups="blind"`` with ``rank="auto"`` for held-out decisions.
+            probe, ``groups="blind"`` with ``rank="auto"`` for held-out decisions, "observed"
+            bounds or "auto" columns of whole numbers.
         EmptyCellError
             If a (label, group) pair has no rows, with ``groups="given"``.
 
@@ -81,7 +85,9 @@ class FitsMoments(InfersGroups):
         if not single:
             _check_enough(self, cells, where=where)
         kind = "tied" if self.groups == "blind" else self.covariance
+        limits = known_limits(self, where=where)
         self._start(cells.n_features, None, None, known_scale(self.family, where=where))
+        self._limits = limits
         self.moments_ = of_kind(cells, kind, where=where)
         self.classes_, self.groups_ = list(cells.classes), list(cells.groups)
         self.rank_curve_ = None

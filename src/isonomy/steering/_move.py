@@ -10,16 +10,33 @@ from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
+from isonomy.steering._limits import within_limits
 from isonomy.steering._probe import group_weights, mixed_rows
 from isonomy.steering._working_scale import WorkingScale
 
-__all__ = ["in_solution_coordinates", "move_by_weights", "move_rows", "posterior_of"]
+__all__ = [
+    "in_solution_coordinates",
+    "move_by_weights",
+    "move_rows",
+    "posterior_of",
+    "unlimited_rows",
+]
 
 
 def move_rows(
     steerer: Any, values: NDArray[Any], codes: NDArray[np.intp] | None, *, where: str
 ) -> NDArray[Any]:
-    """Return the steered rows; ``codes`` (given groups) index ``groups_``, -1 stays."""
+    """Return the steered rows; ``codes`` (given groups) index ``groups_``, -1 stays.
+
+    All rows keep the steerer's limits, those that stay too.
+    """
+    return within_limits(steerer, unlimited_rows(steerer, values, codes, where=where))
+
+
+def unlimited_rows(
+    steerer: Any, values: NDArray[Any], codes: NDArray[np.intp] | None, *, where: str
+) -> NDArray[Any]:
+    """Return the steered rows as the maps leave them, bounds and whole numbers aside."""
     maps = [steerer.maps_[g] for g in steerer.groups_]
     if all(m.is_identity for m in maps):
         return values.copy()
@@ -43,7 +60,7 @@ def move_by_weights(
     maps = [steerer.maps_[g] for g in steerer.groups_]
     scale: WorkingScale = steerer._working
     work = scale.ahead(values, steerer.steered_columns_, where=where)
-    return _moved_by_weights(values, work, weights, maps, scale)
+    return within_limits(steerer, _moved_by_weights(values, work, weights, maps, scale))
 
 
 def posterior_of(steerer: Any, values: NDArray[Any], *, where: str) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ from isonomy.errors import CorruptArtefactError
 from isonomy.ideal import Certificate
 from isonomy.ideal._state import solution_from_state, solution_to_state
 from isonomy.steering._coordinates import Coordinates
+from isonomy.steering._feasible import FeasibleColumns
+from isonomy.steering._limits import bounds_from_plain, plain_limits
 from isonomy.steering._probe_file import probe_from_state, probe_to_state, quality_from_dict
 from isonomy.steering._small_cells import small_cells
 from isonomy.steering._solve import Solved
@@ -65,8 +67,9 @@ class Saved:
         (see the class's notes). Of "infer" the calibration and the default probe are
         arrays. Any other ``probe`` goes through skops: without it, or where skops cannot
         write the probe, a warning names it, and the loaded steerer cannot transform.
-        ``group_posterior_``, ``sample_weight_`` and ``rank_curve_`` speak of training rows
-        and are not stored.
+        ``group_posterior_``, ``sample_weight_``, ``rank_curve_`` and ``feasibility_`` speak
+        of training rows and are not stored; bounds that were "observed" are, and each is the
+        value of some row.
         """
         return _save(self, path, fingerprint=fingerprint)
 
@@ -151,7 +154,9 @@ def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
         "rank": steerer.rank_,
         "subspace": steerer.subspace_,
     }
-    return config, {"scale": steerer.scale_, **steerer._working.to_tensors()}
+    config["parameters"] |= plain_limits(parameters)
+    limits = {} if steerer._limits is None else steerer._limits.to_tensors()
+    return config, {"scale": steerer.scale_, **steerer._working.to_tensors(), **limits}
 
 
 def _names_or_none(steerer: Any) -> list[str] | None:
@@ -194,7 +199,9 @@ def _pooled_cells(steerer: Any) -> list[list[int]]:
 
 def _restore(cls: type[Any], artefact: Artefact) -> Any:
     config, tensors = artefact.config, artefact.tensors
-    steerer = cls(**config["parameters"])
+    parameters = dict(config["parameters"])
+    parameters["bounds"] = bounds_from_plain(parameters.get("bounds"))
+    steerer = cls(**parameters)
     steerer.groups_, steerer.classes_ = list(config["groups"]), list(config["classes"])
     steerer.steered_columns_ = list(config["steered_columns"])
     steerer.untouched_columns_ = list(config["untouched_columns"])
@@ -209,7 +216,8 @@ def _restore(cls: type[Any], artefact: Artefact) -> Any:
     # older files know only families that are named by the parameter
     steerer.family_ = config.get("family", steerer.family)
     steerer._working = WorkingScale.from_tensors(steerer.family_, tensors)
-    steerer.family_choice_ = None
+    steerer.family_choice_ = steerer.feasibility_ = None
+    steerer._limits = FeasibleColumns.from_tensors(tensors, steerer.steered_columns_)
     coordinates = None
     if "coordinates/centre" in tensors:
         coordinates = Coordinates(

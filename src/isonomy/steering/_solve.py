@@ -7,6 +7,7 @@ from typing import Any
 
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import Certificate, certify
+from isonomy.ideal._words import on_scale
 from isonomy.ideal.partial import partial_maps
 from isonomy.steering._blind import blind_map
 from isonomy.steering._blind_solution import certify_blind
@@ -18,6 +19,7 @@ from isonomy.steering._given import (
     fit_given,
     in_features,
 )
+from isonomy.steering._limits import limits_sentence
 from isonomy.steering._rank import directions_of
 from isonomy.steering._solved import BlindRest, GivenRest, Solved
 from isonomy.steering._subspace import subspace_by_count
@@ -89,15 +91,24 @@ def _solve_blind(steerer: Any, where: str) -> Solved:
 
 def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
     """Return what holds after steering; None for a single group, whose rows do not move."""
+    found, limits = _certificate_of_maps(steerer, solved), limits_sentence(steerer)
+    if found is None or limits is None:
+        return found
+    return replace(found, sentences=(*found.sentences, limits))
+
+
+def _certificate_of_maps(steerer: Any, solved: Solved) -> Certificate | None:
     if len(steerer.groups_) == 1:
         return None
     if steerer.groups == "blind" and solved.coordinates is not None:
         left = solved.coordinates.n_dimensions
         strength, rank = steerer.strength, steerer.rank_
-        return certify_blind(solved.solution, rank, left + rank, strength)
+        found = certify_blind(solved.solution, rank, left + rank, strength)
+        return on_scale(found, steerer.family_)
     if solved.solution is None:
         return None
     found, quality = certify(solved.solution), steerer._probe_quality
+    found = on_scale(found, steerer.family_)
     if steerer.strength < 1.0:
         opening = (
             f"Rows go {steerer.strength:.3g} of the way that follows: what is said of the ideal "

@@ -8,7 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isonomy.steering._feasibility import FeasibilityReport
 from isonomy.steering._from_moments import FitsMoments
+from isonomy.steering._limits import known_limits
 from isonomy.steering._settings import check_not_loaded, check_settings, check_streaming
 from isonomy.steering._working_scale import known_scale
 
@@ -23,6 +25,7 @@ class Streams(FitsMoments):
     steered_columns_: list[Any]
     rank_: int | None
     sample_weight_: NDArray[np.float64] | None
+    feasibility_: FeasibilityReport | None
 
     def partial_fit(
         self,
@@ -47,8 +50,8 @@ class Streams(FitsMoments):
         Raises
         ------
         InvalidInputError
-            If the mode needs all rows at once: "infer", "blind" with ``rank="auto"``, or a
-            family that is learnt from rows.
+            If the mode needs all rows at once: "infer", "blind" with ``rank="auto"``, a
+            family, bounds or columns of whole numbers that are learnt from rows.
         """
         where = "IdealSteerer.partial_fit"
         check_settings(self, where=where)
@@ -58,10 +61,11 @@ class Streams(FitsMoments):
             X, y, sensitive_features, sample_weight, where=where, reset=first, min_groups=1
         )
         check_streaming(self, len(found.labels), classes, groups, where=where)
-        scale = known_scale(self.family, where=where)
+        scale, limits = known_scale(self.family, where=where), known_limits(self, where=where)
         work = scale.ahead(table.values, self.steered_columns_, where=where)
         if first:
             self._start(work.shape[1], classes, groups, scale)
+        self._limits, self.feasibility_ = limits, None  # what is reported is not of these rows
         self.moments_.update(work, labels, sensitive_features=found.values, sample_weight=weight)
         self.classes_, self.groups_ = list(self.moments_.classes), list(self.moments_.groups)
         self.rank_, self.sample_weight_ = None if self.rank == "auto" else int(self.rank), None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.distributions.transforms import MarginalTransform, fit_marginals
-from isonomy.errors import FamilyError, InvalidInputError
+from isonomy.errors import EmptyCellError, FamilyError, InvalidInputError
 from isonomy.steering._counted import CountedRows
 
 if TYPE_CHECKING:
@@ -103,26 +103,30 @@ def known_scale(family: str, *, where: str) -> WorkingScale:
 
 
 def choose_scale(
-    family: str, rows: CountedRows, *, covariance: Any, shrinkage: Any, where: str
+    family: str,
+    rows: CountedRows,
+    names: Sequence[Any],
+    *,
+    covariance: Any,
+    shrinkage: Any,
+    where: str,
 ) -> tuple[WorkingScale, FamilyChoice | None]:
     """Return the scale of ``family`` as learnt from training rows in their own units.
 
     "auto" leaves the choice to held-out rows, whose record is returned too. One transform
-    serves all groups and labels, so that it can be applied where neither is known.
+    serves all groups and labels, so that it can be applied where neither is known. A single
+    group, whose rows do not move, is left as it is.
+
+    Raises
+    ------
+    EmptyCellError
+        If "auto" finds fewer than two labels with rows of every group.
     """
     choice = None
     if family == "auto":
-        from isonomy.distributions.families import choose_family
-
-        choice = choose_family(
-            rows.values,
-            rows.labels,
-            sensitive_features=rows.groups.values,
-            families=FAMILIES,
-            covariance=covariance,
-            shrinkage=shrinkage,
-            sample_weight=rows.weight,
-        )
+        if rows.n_groups == 1:
+            return WorkingScale("normal"), None
+        choice = _preferred(rows, names, covariance, shrinkage, where=where)
         family = choice.family
     if family != "nonparanormal":
         return known_scale(family, where=where), choice
@@ -131,3 +135,38 @@ def choose_scale(
     how = {"per_group": False, "tied": covariance == "tied"}
     transform = fit_marginals(values, *codes, rows.weight, **how)[0]
     return WorkingScale("nonparanormal", transform), choice
+
+
+def _preferred(
+    rows: CountedRows, names: Sequence[Any], covariance: Any, shrinkage: Any, *, where: str
+) -> FamilyChoice:
+    """Return the choice of held-out rows, among the labels that have rows of every group."""
+    # imported here: few steerers ask for it
+    from isonomy.distributions.families import choose_family
+
+    live = np.ones(len(rows.values), dtype=bool) if rows.weight is None else rows.weight > 0
+    y, a = rows.y_codes, rows.groups.codes
+    found = np.zeros((int(y.max()) + 1, rows.n_groups), dtype=bool)
+    found[y[live], a[live]] = True
+    whole: NDArray[np.bool_] = np.all(found[:, found.any(axis=0)], axis=1)
+    if whole.sum() < 2:
+        raise EmptyCellError(
+            f'`{where}` with `family="auto"` needs at least 2 labels with rows of every group, got '
+            f"{int(whole.sum())}. Name the family, or pool rare labels or groups."
+        )
+    kept = np.flatnonzero(whole[y] & live)
+    choice = choose_family(
+        rows.values[kept],
+        rows.labels[kept],
+        sensitive_features=rows.groups.values[kept],
+        families=FAMILIES,
+        covariance=covariance,
+        shrinkage=shrinkage,
+        sample_weight=None if rows.weight is None else rows.weight[kept],
+        per_group=False,
+    )
+    # it saw bare numbers: give their columns the names that they have
+    real = {f"x{j}": str(name) for j, name in enumerate(names)}
+    discrete = tuple(real[name] for name in choice.discrete_columns)
+    rounding = {real[name]: step for name, step in choice.rounding.items()}
+    return replace(choice, discrete_columns=discrete, rounding=rounding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,8 +18,11 @@ from isonomy.ideal import Certificate, IdealSolution
 from isonomy.steering._coordinates import Subspace
 from isonomy.steering._counted import CountedRows, counted_rows
 from isonomy.steering._explain import ExplainsRows, standard_deviations
+from isonomy.steering._feasibility import FeasibilityReport
+from isonomy.steering._feasible import FeasibleColumns
 from isonomy.steering._held_out import CodedRows
-from isonomy.steering._move import in_solution_coordinates, move_rows
+from isonomy.steering._limits import learn_limits
+from isonomy.steering._move import in_solution_coordinates, move_rows, unlimited_rows
 from isonomy.steering._persistence import Saved
 from isonomy.steering._rank import RankCurve, choose_rank
 from isonomy.steering._settings import check_settings
@@ -65,6 +68,12 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         Move the whole row, or only the at most K - 1 directions in which classes
         differ ("given", "infer"). "auto" moves the whole row where the smallest group has
         10 rows for every number that its map estimates, ``d (d + 3) / 2``.
+    bounds : {column: (low, high)}, "observed" or None
+        Where all rows end, by clipping once they are steered; None leaves a side open,
+        "observed" takes the least and greatest value seen in ``fit``.
+    integer_columns : columns, "auto" or None
+        Rounded once they are steered, halves to even; "auto" takes the columns that held
+        whole numbers alone in ``fit``.
     rank : "auto" or int
         Directions that "blind" removes; "auto" chooses on held-out rows. At most the
         rank of the within-class differences.
@@ -127,6 +136,9 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         "given", "infer": the subspace used; None for "blind" and for one group.
     rank_, rank_curve_ : int, RankCurve or None
         "blind": directions removed, and the held-out curve that chose them.
+    feasibility_ : FeasibilityReport or None
+        What ``bounds`` and ``integer_columns`` changed of the steered training rows; None
+        where neither is set, where ``fit`` saw no rows, and once loaded.
     groups_, classes_, steered_columns_, untouched_columns_ : list
     probe_, probe_quality_, group_posterior_ : classifier, ProbeQuality, array or None
         "infer": the probe; what it knew of held-out rows; their posterior.
@@ -137,6 +149,10 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
     "blind": section 4. Labels are used in ``fit`` only.
 
     Cells with fewer than 10 rows take means from the others ("given", "infer").
+
+    Student-t cells are not among the families: their divergence needs rows and quadrature,
+    not moments. Use ``nearest_ideal`` on ``JointDistribution.fit(family="student_t")`` and
+    the solution's ``steer``.
 
     What it does not promise: exactness holds for the fitted distribution under the
     reweighed law (see ``certificate_``), not for every finite sample; "blind" makes
@@ -172,6 +188,10 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         priors: Literal["reweigh", "reference", "joint", "keep"] = "reweigh",
         map_family: Literal["affine", "symmetric", "diagonal"] = "affine",
         subspace: Literal["auto", "full", "discriminant"] = "auto",
+        bounds: Mapping[Hashable, tuple[float | None, float | None]]
+        | Literal["observed"]
+        | None = None,
+        integer_columns: Collection[Hashable] | Literal["auto"] | None = None,
         rank: Literal["auto"] | int = "auto",
         shrinkage: Literal["oas"] | float | None = "oas",
         strength: float = 1.0,
@@ -197,6 +217,8 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         self.priors = priors
         self.map_family = map_family
         self.subspace = subspace
+        self.bounds = bounds
+        self.integer_columns = integer_columns
         self.rank = rank
         self.shrinkage = shrinkage
         self.strength = strength
@@ -244,6 +266,8 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         self._working, self.family_ = scale, scale.family
         self.family_choice_: FamilyChoice | None = None
         self.sample_weight_ = None
+        self._limits: FeasibleColumns | None = None
+        self.feasibility_: FeasibilityReport | None = None
         self.rank_curve_: RankCurve | None = None
         self.rank_ = None if self.rank == "auto" else int(self.rank)
         self._forget_probe()
@@ -281,11 +305,13 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         labels = check_labels(y, where=where)
         counted = counted_rows(CountedRows(values, labels, groups, sample_weight), where=where)
         kinds = {"covariance": self._covariance_kind(), "shrinkage": self.shrinkage}
-        scale, choice = choose_scale(self.family, counted, **kinds, where=where)
+        names = self.steered_columns_
+        scale, choice = choose_scale(self.family, counted, names, **kinds, where=where)
         work = scale.ahead(values, self.steered_columns_, where=where)
         rows = counted_rows(CountedRows(work, labels, groups, sample_weight), where=where)
+        limits = learn_limits(self, counted.values, where=where)
         self._start(work.shape[1], None, None, scale)
-        self.family_choice_ = choice
+        self.family_choice_, self._limits = choice, limits
         rows.add_to(self.moments_)
         self.classes_, self.groups_ = list(self.moments_.classes), list(rows.groups.labels)
         self.sample_weight_ = kamiran_calders_weights(
@@ -293,6 +319,7 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         )
         if rows.n_groups == 1:
             self._state = Solved.unmoved(self.groups_, work.shape[1])
+            self._report_limits(counted, where=where)
             return
         coded = CodedRows(rows.values, rows.y_codes, rows.groups.codes, rows.weight, rows.n_groups)
         if self.groups == "blind" and self.rank == "auto":
@@ -307,6 +334,16 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         self._solved()
         if self.groups == "infer":
             self._fit_probe(rows, work, sample_weight)
+        self._report_limits(counted, where=where)
+
+    def _report_limits(self, rows: CountedRows, *, where: str) -> None:
+        """Set ``feasibility_`` from training rows in their own units, moved by `transform`."""
+        if self._limits is None:
+            return
+        codes = rows.groups.codes
+        given = codes if self._uses_groups_at_transform() else None
+        moved = unlimited_rows(self, rows.values, given, where=where)
+        self.feasibility_ = self._limits.report(moved, codes, self.groups_)
 
     def _solved(self) -> Solved:
         check_is_fitted(self)

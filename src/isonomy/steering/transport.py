@@ -90,7 +90,7 @@ def repair(
     weight = check_sample_weight(sample_weight, n, where=where)
     rows = CountedRows(table.values, labels, groups, weight)
     kinds = {"covariance": covariance, "shrinkage": shrinkage}
-    scale, _ = choose_scale(family, rows, **kinds, where=where)
+    scale, _ = choose_scale(family, rows, table.names, **kinds, where=where)
     work = scale.ahead(table.values, table.names, where=where)
     moments = CellMoments(work.shape[1], covariance=covariance).update(
         work, labels, sensitive_features=groups.values, sample_weight=weight

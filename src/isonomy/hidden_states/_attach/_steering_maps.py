@@ -11,6 +11,7 @@ from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.hidden_states._attach._posterior import torch_posterior
 from isonomy.steering import IdealSteerer
+from isonomy.steering._limits import check_maps_alone
 
 if TYPE_CHECKING:
     import torch
@@ -82,8 +83,8 @@ def as_steering_maps(steerer: Any, *, d: int | None, where: str) -> SteeringMaps
     Raises
     ------
     InvalidInputError
-        If the steerer is not fitted, has no affine map, steers logarithms, or its maps
-        have other features.
+        If the steerer is not fitted, has no affine map, steers logarithms, keeps bounds or
+        whole numbers, or its maps have other features.
     ArtefactError
         If a path holds no steerer.
     """
@@ -141,6 +142,7 @@ def _of_ideal(steerer: IdealSteerer, *, where: str) -> SteeringMaps:
             f"with family={steerer.family_!r}, whose affine maps act on logarithms or transforms "
             'of them. Fit it with `family="normal"`.'
         )
+    check_maps_alone(steerer, argument="steerer", where=where)
     groups = tuple(steerer.groups_)
     maps = tuple(steerer.maps_[group] for group in groups)
     if steerer.groups == "blind" or len(groups) == 1:
