@@ -335,3 +335,21 @@ def test_the_fit_says_which_cell_holds_too_little():
         fit_student(flat, y, a, 2, 2, None, "full")
     with pytest.raises(InvalidInputError, match="`df` of `JointDistribution.fit`"):
         fit_student(X, y, a, 2, 2, None, "full", -1.0)
+
+
+def test_messages_offer_nothing_that_student_cells_refuse():
+    rng = np.random.default_rng(0)
+    X, y, a = rng.normal(size=(8, 2)), np.arange(8) % 2, np.arange(8) // 2 % 2
+    with pytest.raises(SingularCovarianceError, match="Try") as caught:
+        JointDistribution.fit(X, y, sensitive_features=a, family="student_t")
+    assert "shrinkage" not in str(caught.value)
+    with pytest.raises(InvalidInputError, match="`shrinkage` of .* must be None"):
+        JointDistribution.fit(X, y, sensitive_features=a, family="student_t", shrinkage="oas")
+
+
+def test_degrees_of_freedom_of_other_families_are_refused():
+    rng = np.random.default_rng(0)
+    X, y, a = rng.normal(size=(40, 1)), np.arange(40) % 2, np.arange(40) // 20
+    for family in ("normal", "lognormal", "nonparanormal"):
+        with pytest.raises(InvalidInputError, match="`df` of `JointDistribution.fit` must be None"):
+            JointDistribution.fit(np.exp(X), y, sensitive_features=a, family=family, df=4.0)

@@ -335,3 +335,20 @@ def test_one_row_of_a_class_does_not_draw_all_density_to_itself():
     x = np.r_[z, 0.123]
     slopes = one_group(x, lonely).splines[0].slopes
     assert slopes.max() / slopes.min() < 10.0
+
+
+def test_columns_over_hundreds_of_orders_of_magnitude_are_fitted_without_a_warning():
+    rng = np.random.default_rng(0)
+    z, y, a = rng.normal(size=6_000), np.arange(6_000) % 2, np.arange(6_000) // 3_000
+    x = np.exp(50.0 * z)[:, None]
+    transform = fit_marginals(x, y, a)[0]
+    assert np.isfinite(transform.forward(x)).all()
+
+
+def test_columns_at_the_ends_of_the_floating_point_numbers():
+    y, a = np.arange(8) % 2, np.arange(8) // 4
+    with pytest.raises(InvalidInputError, match="Divide it by its size"):
+        fit_marginals(1.7e308 * np.linspace(-1.0, 1.0, 8)[:, None], y, a, per_group=False)
+    least = np.arange(8.0)[:, None] * 5e-324
+    transform = fit_marginals(least, y, a, per_group=False)[0]
+    assert (np.diff(transform.forward(least), axis=0) > 0).all()

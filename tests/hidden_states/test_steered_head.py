@@ -91,6 +91,15 @@ def test_what_is_no_such_head_is_refused() -> None:
         head_of(erased.fit(X, y, sensitive_features=group))
 
 
+@pytest.mark.parametrize("family", ["lognormal", "nonparanormal"])
+def test_maps_of_logarithms_or_transforms_are_refused(family: str) -> None:
+    X, y, group, _ = make_biased_normals(400, random_state=0)
+    steerer = IdealSteerer(groups="given", family=family)  # type: ignore[arg-type]
+    model = SteeredClassifier(LogisticRegression(), steerer=steerer, calibrator=None)
+    with pytest.raises(InvalidInputError, match=f"family='{family}'"):
+        head_of(model.fit(np.exp(0.3 * X), y, sensitive_features=group))
+
+
 def test_what_the_formula_does_not_hold_is_refused() -> None:
     X, y, group, _ = make_biased_normals(600, n_classes=3, random_state=0)
     shifted = GapCalibrator(groups="infer", base_rate_shift=1.0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from isonomy import IdealSteerer, repair
 from isonomy.datasets import make_biased_normals
-from isonomy.distributions import JointDistribution
-from isonomy.errors import InvalidInputError
+from isonomy.distributions import JointDistribution, choose_family
+from isonomy.errors import EmptyCellError, InvalidInputError
 from isonomy.ideal import certify, nearest_ideal
+from isonomy.steering import _persistence
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_auto_takes_the_family_that_held_out_rows_prefer(rows):
     found = {}
     for name, values in (("normal", Z), ("lognormal", np.exp(Z)), ("nonparanormal", X)):
         steerer = IdealSteerer(groups="given", family="auto")
-        steerer.fit(values, y, sensitive_features=group)
+        steerer.fit(values[:1_000], y[:1_000], sensitive_features=group[:1_000])
         found[name] = steerer.family_
         assert steerer.family_choice_.family == steerer.family_
     assert found == {name: name for name in found}
@@ -111,3 +113,101 @@ def test_repair_moves_rows_behind_the_transform(rows):
     assert np.isfinite(repaired).all()
     assert not np.allclose(repaired, X)
     assert (weight > 0).all()
+
+
+@pytest.mark.parametrize("groups", ["blind", "given"])
+def test_certificates_say_on_which_scale_cells_are_normal(rows, tmp_path, groups):
+    X, y, group = rows
+    positive = np.exp(0.1 * X)
+    known = {"y": y, "sensitive_features": group}
+    for family, values, word in (
+        ("lognormal", positive, "logarithms"),
+        ("nonparanormal", X, "increasing transforms"),
+    ):
+        steerer = IdealSteerer(groups=groups, family=family, rank=1)
+        steerer.fit(values, y, sensitive_features=group)
+        path = steerer.save(tmp_path / "steerer.safetensors")
+        own = steerer.certificate_
+        for found in (own, certify(steerer), certify(path), certify(steerer, values, **known)):
+            assert word in found.law
+            assert sum(word in sentence for sentence in found.sentences) == 1
+        assert IdealSteerer.load(path).certificate_.sentences == own.sentences
+    plain = IdealSteerer(groups=groups, rank=1).fit(X, y, sensitive_features=group)
+    assert "which scale" not in str(plain.certificate_)
+
+
+def test_auto_names_the_columns_as_the_frame_does(rows):
+    X, y, group = rows
+    table = {"income": X[:, 0], "flag": (X[:, 1] > 5.0).astype(float), "age": np.round(X[:, 2], 1)}
+    steerer = IdealSteerer(groups="given", family="auto")
+    steerer.fit(pl.DataFrame(table), y, sensitive_features=group)
+    assert steerer.family_choice_.discrete_columns == ("flag",)
+    assert list(steerer.family_choice_.rounding) == ["age"]
+    assert "flag" in str(steerer.family_choice_)
+
+
+def test_auto_compares_the_transform_that_it_would_use():
+    """One spline for all groups cannot serve groups that are bent in opposite ways."""
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, 2, 1_200), rng.integers(0, 2, 1_200)
+    z = rng.normal(size=(1_200, 1)) + 0.5 * y[:, None]
+    X = np.where(group[:, None] == 0, np.exp(z), 5.0 - np.exp(z))
+    given = {"sensitive_features": group, "covariance": "tied", "shrinkage": "oas"}
+    families = ("normal", "nonparanormal")
+    apart = choose_family(X, y, families=families, **given)
+    shared = choose_family(X, y, families=families, per_group=False, **given)
+    assert apart.scores["nonparanormal"] > shared.scores["nonparanormal"] + 0.02
+    steerer = IdealSteerer(groups="given", family="auto").fit(X, y, sensitive_features=group)
+    assert steerer.family_choice_.scores["nonparanormal"] == shared.scores["nonparanormal"]
+
+
+def test_auto_leaves_out_labels_that_a_group_lacks(rows):
+    X, y, group = rows
+    labels = np.where((y == 1) & (group == group[0]) & (X[:, 0] > 5.0), 2, y)
+    steerer = IdealSteerer(groups="blind", rank=1, family="auto")
+    steerer.fit(X, labels, sensitive_features=group)
+    assert steerer.family_ == "nonparanormal"
+    assert steerer.family_choice_.n_rows == int((labels < 2).sum())
+    lone = np.where(group == group[0], 0, y)
+    with pytest.raises(EmptyCellError, match="Name the family"):
+        steerer.fit(X, lone, sensitive_features=group)
+
+
+def test_auto_with_a_single_group_moves_nothing(rows):
+    X, y, _ = rows
+    steerer = IdealSteerer(family="auto", missing_groups="single").fit(X, y)
+    assert steerer.family_ == "normal"
+    assert np.array_equal(steerer.transform(X), X)
+
+
+def test_rows_far_outside_the_training_range_stay_finite_and_in_order(rows):
+    X, y, group = rows
+    steerer = IdealSteerer(groups="given", family="nonparanormal", covariance="diagonal")
+    steerer.fit(X, y, sensitive_features=group)
+    line = np.linspace(-1e6, 1e6, 2_001)[:, None] * np.ones(3)
+    for label in steerer.groups_:
+        known = np.full(len(line), label)
+        moved = steerer.transform(line, sensitive_features=known)
+        assert (np.diff(moved, axis=0) > 0).all()
+        single = steerer.transform(line.astype(np.float32), sensitive_features=known)
+        assert single.dtype == np.float32
+        assert single == pytest.approx(moved, rel=1e-5, abs=1e-3)
+
+
+def test_a_file_of_an_older_version_names_its_family_by_the_parameter(rows, tmp_path, monkeypatch):
+    X, y, group = rows
+    steerer = IdealSteerer(groups="given", family="lognormal")
+    steerer.fit(np.exp(0.1 * X), y, sensitive_features=group)
+    state = _persistence._fitted_state
+
+    def older(fitted):
+        config, tensors = state(fitted)
+        return {k: v for k, v in config.items() if k != "family"}, tensors
+
+    monkeypatch.setattr(_persistence, "_fitted_state", older)
+    path = steerer.save(tmp_path / "older.safetensors")
+    again, Z = IdealSteerer.load(path), np.exp(0.1 * X)
+    assert again.family_ == "lognormal"
+    moved = steerer.transform(Z, sensitive_features=group)
+    assert np.array_equal(again.transform(Z, sensitive_features=group), moved)
+    assert "logarithms" in certify(path, Z, y, sensitive_features=group).law

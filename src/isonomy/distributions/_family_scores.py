@@ -30,6 +30,7 @@ class CellRows:
     a: NDArray[np.intp]
     weight: Floats | None
     folds: NDArray[np.intp]
+    per_group: bool = True
 
     @property
     def n_folds(self) -> int:
@@ -46,6 +47,7 @@ class CellRows:
             covariance=covariance,
             shrinkage=shrinkage,
             sample_weight=None if self.weight is None else self.weight[kept],
+            per_group=self.per_group,
         )
 
 
@@ -76,9 +78,12 @@ def feasible_covariance(rows: CellRows, covariance: Covariance, shrinkage: Shrin
         try:
             for fold in range(rows.n_folds):
                 rows.fit(rows.folds != fold, "normal", kind, shrinkage)
-        except SingularCovarianceError:
+        except SingularCovarianceError as error:
             if kind == "diagonal":
-                raise
+                raise SingularCovarianceError(
+                    "`choose_family` cannot compare families on these rows: with a fold held "
+                    f"out, not even variances could be fitted. {error} Or name the family."
+                ) from error
             continue
         return kind
     raise AssertionError("unreachable: the last kind returns or raises")

@@ -157,10 +157,12 @@ def estimate_covariances(
     shrinkage: Shrinkage | NDArray[np.float64],
     *,
     where: str,
+    can_shrink: bool = True,
 ) -> CellFit:
     """Return covariances that are positive definite, or raise naming the cell.
 
-    ``shrinkage`` may be an array of intensities, one a cell or tied group.
+    ``shrinkage`` may be an array of intensities, one a cell or tied group. Messages advise
+    it only where the family ``can_shrink``.
     """
     _check_cells(moments, where=where)
     names = moments.feature_names or tuple(f"x{j}" for j in range(moments.n_features))
@@ -172,7 +174,7 @@ def estimate_covariances(
             "in every (label, group) cell. Drop them: no shrinkage can help."
         )
     found = _convert(moments, covariance)
-    _check_rows(moments, covariance, shrinkage, where=where)
+    _check_rows(moments, covariance, shrinkage, where=where, can_shrink=can_shrink)
     axis = 0 if covariance == "tied" else ()
     counts, n_rows = moments.counts.sum(axis=axis), moments.n_rows.sum(axis=axis)
     means = np.abs(moments.means).max(axis=0) if covariance == "tied" else moments.means
@@ -267,6 +269,7 @@ def _check_rows(
     shrinkage: Shrinkage | NDArray[np.float64],
     *,
     where: str,
+    can_shrink: bool,
 ) -> None:
     """Raise where too few rows make the covariance singular whatever they hold."""
     n_rows, d = moments.n_rows, moments.n_features
@@ -280,7 +283,7 @@ def _check_rows(
     cell = min(short, key=lambda c: int(spare[c]))
     rows, means = (n_rows.sum(axis=0)[cell], len(n_rows)) if tied else (n_rows[cell], 1)
     remedies = ["dropping columns"] if tied else ['`covariance="tied"`']
-    if shrinkage is None and covariance != "diagonal":
+    if can_shrink and shrinkage is None and covariance != "diagonal":
         remedies.append('`shrinkage="oas"`')
     raise SingularCovarianceError(
         f"`{where}` with `covariance={covariance!r}` needs at least {needed + means} rows in "

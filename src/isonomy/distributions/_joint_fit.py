@@ -63,6 +63,7 @@ class FittedCells(CellArrays):
 
         Examples
         --------
+        >>> from isonomy.distributions import JointDistribution
         >>> moments = CellMoments(1)
         >>> y, a = [0, 0, 0, 0, 1, 1, 1, 1], ["f", "f", "m", "m"] * 2
         >>> _ = moments.update([[0.0], [2.0]] * 4, y, sensitive_features=a)
@@ -132,6 +133,7 @@ class FittedCells(CellArrays):
             "nonparanormal": one transform a group, or one for all.
         df : float, optional
             "student_t": degrees of freedom; estimated by default, one number for all cells.
+            Other families have none; "auto" uses it where it takes Student-t cells.
         check : "ignore" or "warn"
             "warn": look at the skewness and kurtosis of every column within the cells of a
             "normal" or "lognormal" fit, on at most about 5,000 rows.
@@ -160,6 +162,7 @@ class FittedCells(CellArrays):
 
         Examples
         --------
+        >>> from isonomy.distributions import JointDistribution
         >>> rng = np.random.default_rng(0)
         >>> X, y, a = rng.normal(size=(40, 2)), np.arange(40) % 2, np.arange(40) // 20
         >>> JointDistribution.fit(X, y, sensitive_features=a)
@@ -170,6 +173,11 @@ class FittedCells(CellArrays):
         check_choice("covariance", covariance, ("full", "tied", "diagonal"), where=where)
         check_choice("check", check, ("ignore", "warn"), where=where)
         checked = check_shrinkage(shrinkage, where=where)
+        if df is not None and family not in ("student_t", "auto"):
+            raise InvalidInputError(
+                f"`df` of `{where}` must be None for family={family!r}, got {df!r}: only "
+                "Student-t cells have degrees of freedom."
+            )
         chosen: Family
         if family == "auto":
             # imported here: it fits every family by this very method
@@ -182,6 +190,7 @@ class FittedCells(CellArrays):
                 covariance=covariance,
                 shrinkage=shrinkage,
                 sample_weight=sample_weight,
+                per_group=per_group,
             ).family
         else:
             chosen = family
@@ -212,7 +221,7 @@ class FittedCells(CellArrays):
                 f"matrices are fitted by weights of the rows, got {shrinkage!r}."
             )
         # a normal fit first: it names cells that hold too little, whatever the family
-        cls._estimate(moments, "normal", covariance, None, where=where)
+        estimate_covariances(moments, covariance, None, where=where, can_shrink=False)
         sizes = len(rows.classes), len(rows.groups)
         codes = rows.values, rows.y_codes, rows.group_codes
         locations, scales, found = fit_student(*codes, *sizes, rows.weight, covariance, df)

@@ -28,6 +28,7 @@ from isonomy.distributions._marginal_knots import (
     straight,
 )
 from isonomy.distributions.monotone import MonotoneSpline
+from isonomy.errors import InvalidInputError
 
 __all__ = ["ClassRows", "fit_column"]
 
@@ -155,8 +156,14 @@ def fit_column(x: Floats, classes: ClassRows, n_knots: int) -> MonotoneSpline:
     which costs two parameters a knot: an outlier or a heavy tail calls for it.
     """
     low, high = float(x.min()), float(x.max())
-    span = high - low
-    if not span > 0.0:
+    span = high / 2.0 - low / 2.0
+    if not 2.0 * span < np.inf:
+        raise InvalidInputError(
+            f"`X` must have columns whose span is a floating-point number, got one from {low:g} "
+            f"to {high:g}. Divide it by its size first."
+        )
+    span *= 2.0
+    if not span > np.finfo(np.float64).tiny:
         return straight(low, high)
     unit = (x - low) / span
     merged, rows = _merged(unit, classes)
@@ -243,12 +250,15 @@ def _climb(hats: _Hats, classes: ClassRows, guess: Floats | None = None) -> Floa
     def objective(c: Floats) -> float:
         if not (c > 0.0).all():
             return -np.inf
-        fit = w @ np.log(hats.slope(c)) + _EVENNESS * np.log(c).sum()
+        with np.errstate(divide="ignore"):  # a slope below the least number: -inf, turned down
+            fit = w @ np.log(hats.slope(c)) + _EVENNESS * np.log(c).sum()
         return float(fit - 0.5 * n @ np.log(_forms(v, c)))
 
     c: Floats = np.ones(m) if guess is None else guess
     c = c / np.sqrt(float(_forms(v[:-1], c).sum()))
     value = objective(c)
+    if not np.isfinite(value):
+        return c  # hundreds of orders of magnitude: there is nothing to climb on
     for _ in range(_MAX_STEPS):
         minorant = np.einsum("k,kij->ij", n / _forms(v, c), v)
         slope = hats.slope(c)

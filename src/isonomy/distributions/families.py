@@ -151,6 +151,7 @@ def choose_family(
     cv: int = 5,
     shrinkage: Shrinkage = None,
     sample_weight: ArrayLike | None = None,
+    per_group: bool = True,
     random_state: Any = 0,
 ) -> FamilyChoice:
     """Return the family of cells under which unseen rows are likeliest.
@@ -172,6 +173,8 @@ def choose_family(
     shrinkage : None, "oas", "ledoit-wolf" or a number in [0, 1]
     sample_weight : (n_samples,), optional
         Weights of rows in the fits and in the mean.
+    per_group : bool
+        "nonparanormal": one transform a group, or one for all.
     random_state : int, RandomState or None
         Of the folds, the noise and the thinning.
 
@@ -245,6 +248,7 @@ def choose_family(
         cells.group_codes[chosen],
         None if weight is None else weight[chosen],
         deal_folds(cells.codes[chosen], n_folds, random),
+        per_group,
     )
     if rows.n_folds < 1:
         raise InvalidInputError(

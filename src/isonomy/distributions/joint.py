@@ -1,4 +1,4 @@
-"""The joint law of features, label and group: one normal or log-normal law a cell."""
+"""The joint law of features, label and group: one law of a family a cell."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class JointDistribution(FittedCells):
 
     Examples
     --------
+    >>> from isonomy.distributions import Normal
     >>> cells = {("no", "a"): Normal(0, 1), ("yes", "a"): Normal(1, 1),
     ...          ("no", "b"): Normal(0, 4), ("yes", "b"): Normal(2, 4)}
     >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
@@ -184,6 +185,7 @@ class JointDistribution(FittedCells):
 
         Examples
         --------
+        >>> from isonomy.distributions import Normal
         >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
         >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
         >>> X, y, groups = joint.sample(5, random_state=0)
@@ -270,6 +272,7 @@ class JointDistribution(FittedCells):
 
         Examples
         --------
+        >>> from isonomy.distributions import Normal
         >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
         >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
         >>> joint.log_density([[0.0]], [0], ["f"]).round(4)
@@ -309,6 +312,7 @@ class JointDistribution(FittedCells):
 
         Examples
         --------
+        >>> from isonomy.distributions import Normal
         >>> cells = {(y, a): Normal(y, 1.0) for y in (0, 1) for a in ("f", "m")}
         >>> joint = JointDistribution(cells, dict.fromkeys(cells, 0.25))
         >>> moved = {pair: Normal(pair[0] + 1.0, 1.0) for pair in cells}

@@ -1,8 +1,9 @@
 """The best affine map between two groups of normal cells, found explicitly.
 
-Used only where no characterisation is known to be exact (free covariances, three or more
-classes, several features). The map found is a witness: a residual of 0 proves that the
-cells are affine images of each other; a positive one proves nothing.
+Used only where no characterisation is known to be exact: Student-t cells of free scale
+matrices, three or more classes, three or more features. The map found is a witness: a
+residual of 0 proves that the cells are affine images of each other; a positive one proves
+nothing.
 """
 
 from __future__ import annotations

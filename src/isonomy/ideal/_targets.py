@@ -28,13 +28,15 @@ class Target:
     """A solution, rows in its coordinates, and what is known of the rows behind it.
 
     ``withheld`` (K, G) is True for cells whose stored mean is not their own (too few
-    rows to publish it); ``n_fitted`` (K, G) are the training rows, None if unknown.
+    rows to publish it); ``n_fitted`` (K, G) are the training rows, None if unknown;
+    ``family`` is the steerer's, whose solution speaks of normal cells behind transforms.
     """
 
     solution: IdealSolution
     rows: Any
     withheld: NDArray[np.bool_]
     n_fitted: Array | None
+    family: str = "normal"
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -55,12 +57,14 @@ def find_target(target: Any, X: Any) -> Target | None:
         return None
     convert = getattr(target, "_solution_coordinates", None)
     rows = X if X is None or convert is None else convert(X)
+    family = getattr(target, "family_", "normal")
     if hasattr(target, "_withheld_cells"):  # it was loaded, and knows what its file says
         stored = {"withheld_cells": target._withheld_cells, "n_rows": target._n_rows}
-        return Target(solution, rows, _withheld(solution, stored), _n_fitted(solution, stored))
+        known = _withheld(solution, stored), _n_fitted(solution, stored)
+        return Target(solution, rows, *known, family)
     n_rows = getattr(target, "cell_rows_", None)
     n_fitted = None if n_rows is None else np.asarray(n_rows, dtype=np.float64)
-    return Target(solution, rows, _withheld(solution, {}), n_fitted)
+    return Target(solution, rows, _withheld(solution, {}), n_fitted, family)
 
 
 def _from_artefact(artefact: Artefact, X: Any) -> Target:
@@ -74,7 +78,8 @@ def _from_artefact(artefact: Artefact, X: Any) -> Target:
     solution = solution_from_state(state, artefact.tensors)
     withheld = _withheld(solution, artefact.config)
     n_fitted = _n_fitted(solution, artefact.config)
-    return Target(solution, _in_coordinates(artefact, X), withheld, n_fitted)
+    rows = _in_coordinates(artefact, X)
+    return Target(solution, rows, withheld, n_fitted, _family_of(artefact))
 
 
 def _withheld(solution: IdealSolution, config: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -96,13 +101,19 @@ def _n_fitted(solution: IdealSolution, config: Mapping[str, Any]) -> Array | Non
     return None if total is None else float(total) * np.asarray(solution.source.prior)
 
 
+def _family_of(artefact: Artefact) -> str:
+    """Return the family that was used; older files name it among the parameters alone."""
+    parameters = artefact.config.get("parameters", {})
+    return str(artefact.config.get("family", parameters.get("family", "normal")))
+
+
 def _in_coordinates(artefact: Artefact, X: Any) -> Any:
     """Return rows where the stored solution speaks of them: logs, or fewer coordinates."""
     if X is None:
         return None
     values = np.asarray(read_table(X, where=_WHERE).values, dtype=np.float64)
     tensors = artefact.tensors
-    family = artefact.config.get("family", artefact.config.get("parameters", {}).get("family"))
+    family = _family_of(artefact)
     if family == "nonparanormal":
         start = "working/"
         parts = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

@@ -24,7 +24,7 @@ from isonomy.ideal._drift import Drift, refit_and_transfer
 from isonomy.ideal._sentences import drift_sentences, fit_sentences, undrifted_sentences
 from isonomy.ideal._targets import Target, find_target
 from isonomy.ideal._transfer import Transfer, transfer
-from isonomy.ideal._words import law_name
+from isonomy.ideal._words import law_name, on_scale
 from isonomy.ideal.criteria import ideal_violation, rounding_tolerance
 from isonomy.ideal.nearest import IdealSolution
 
@@ -279,19 +279,20 @@ def certify(
                 f"`goodness_of_fit` of `{_WHERE}` may be asked for only with rows: pass `X`, `y` "
                 "and `sensitive_features` too."
             )
-        return _certify_fit(found)
+        return on_scale(_certify_fit(found), found.family)
     if X is None or y is None or sensitive_features is None:
         raise InvalidInputError(
             f"`X`, `y` and `sensitive_features` passed to `{_WHERE}` must come together: a "
             "certificate on new rows needs their labels and groups."
         )
     student = found.solution.source.family == "student_t"  # its drift has no known law
-    return _certify_rows(
+    judged = _certify_rows(
         found,
         None if student else refit_and_transfer(found, y, sensitive_features),
         claim_of_rows(found, y, sensitive_features, confidence),
         fit_of_rows(found, y, sensitive_features, goodness_of_fit),
     )
+    return on_scale(judged, found.family)
 
 
 _WITH_CATEGORIES = ("CategoricalSolution", "MixedSolution")

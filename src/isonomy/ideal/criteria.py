@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from isonomy._validation import check_real
 from isonomy.distributions import CategoricalJoint, JointDistribution, MixedJoint
@@ -18,6 +17,12 @@ from isonomy.ideal._alignment import alignment_residual
 from isonomy.ideal._categorical_criteria import categorical_rounding, categorical_violation
 from isonomy.ideal._cells import Array
 from isonomy.ideal._priors import label_dependence
+from isonomy.ideal._spectra import (
+    Spectra,
+    geometric_spectra,
+    spectral_distance,
+    two_class_spectrum,
+)
 from isonomy.ideal._tied import class_coordinates
 
 __all__ = ["ideal_violation", "is_ideal", "rounding_tolerance"]
@@ -92,17 +97,22 @@ def ideal_violation(joint: AnyJoint) -> float:
       area between the two step functions that give, for each l, the squared whitened mean
       difference in the eigenspaces up to l (clustered eigenvalues do no harm: mass that
       moves within a cluster moves by the cluster's width only), and their totals;
-    * otherwise: what is left after the best affine map found between the groups' cells.
-      Only there the test is sufficient alone: 0 proves that the distribution is ideal, more
-      does not prove that it is not.
+    * three classes or more: with precisions P_y and weights s that sum to 1, ``prod p_y^s_y``
+      is in proportion to a normal law G_s of precision ``sum s_y P_y``; the pairs of G_s and
+      G_(1/K, .., 1/K) are compared as two classes are, for s each class and for a fixed list
+      of mixtures. Agreement at all s is proved to be necessary and sufficient; a difference
+      at some s is one at almost all, and no fixed list can promise more.
 
-    For LogNormal cells the same on log X. For StudentT cells, whose degrees of freedom are
-    equal over groups, the same on locations and scales, and everywhere sufficient alone.
+    For LogNormal and Nonparanormal cells the same on latent coordinates. For StudentT cells,
+    whose degrees of freedom are equal over groups, the same on locations and scales, and
+    everywhere sufficient alone: 0 proves that the distribution is ideal, more does not prove
+    that it is not. (There three classes or more in three dimensions or more are compared by
+    what the best affine map found between the groups' cells leaves.)
     For a CategoricalJoint the laws of the posterior vector are compared between groups, atom by
     atom (energy distance; exact up to 2,000 combinations of categories). For a MixedJoint the
     larger of its parts' violations, sufficient alone: with Y independent of A and independent
     parts, parts with the same law of the posterior give a whole with the same law of it.
-    Source: theory.md section 2.
+    Source: theory.md section 2; proofs in docs/theory.md, section 5.
     """
     if isinstance(joint, CategoricalJoint):
         return categorical_violation(joint)
@@ -128,11 +138,20 @@ def _shape_violation(joint: JointDistribution, means: Array, covs: Array) -> flo
         return _univariate(means[:, :, 0], covs[:, :, 0, 0])
     if joint.is_tied:
         return _tied(means, covs[0])
-    if n_classes == 2:
-        spectra = [_spectrum(means[:, a], covs[:, a]) for a in range(n_groups)]
-        return _largest_over_pairs(_spectral_distance, spectra)
     cells = [(means[:, a], covs[:, a]) for a in range(n_groups)]
-    return _largest_over_pairs(lambda p, q: alignment_residual(*p, *q), cells)
+    if n_classes == 2:
+        return _largest_over_pairs(spectral_distance, [two_class_spectrum(*c) for c in cells])
+    if joint.family == "student_t" and d > 2:
+        # equal normal spectra need no affine map there, and t laws have only that
+        return _largest_over_pairs(lambda p, q: alignment_residual(*p, *q), cells)
+    return _largest_over_pairs(_furthest_spectra, [geometric_spectra(*c) for c in cells])
+
+
+def _furthest_spectra(p: Spectra, q: Spectra) -> float:
+    return max(
+        spectral_distance(a, b)
+        for a, b in zip(zip(*p, strict=True), zip(*q, strict=True), strict=True)
+    )
 
 
 def _largest_over_pairs(distance: Any, items: list[Any]) -> float:
@@ -163,26 +182,6 @@ def _tied(means: Array, covs: Array) -> float:
         points = class_coordinates(means[:, a], covs[a])
         grams.append(points @ points.T)
     return _largest_over_pairs(_relative, grams)
-
-
-def _spectrum(means: Array, covs: Array) -> tuple[Array, Array]:
-    """Return ln eigenvalues of S_0^-1 S_1, rising, and the squared mean difference in each."""
-    values, vectors = eigh(covs[1], covs[0])
-    return np.log(values), (vectors.T @ (means[1] - means[0])) ** 2
-
-
-def _spectral_distance(p: tuple[Array, Array], q: tuple[Array, Array]) -> float:
-    (places_p, mass_p), (places_q, mass_q) = p, q
-    total_p, total_q = mass_p.sum(), mass_q.sum()
-    size = 1.0 + max(total_p, total_q)
-    places = np.concatenate([places_p, places_q])
-    order = np.argsort(places, kind="stable")
-    steps = np.concatenate([mass_p, -mass_q])[order]
-    area = np.abs(np.cumsum(steps)[:-1]) @ np.diff(places[order])
-    # the totals alone differ beyond the last place, where the area does not look
-    return max(
-        _relative(places_p, places_q), float(area / size), float(abs(total_p - total_q) / size)
-    )
 
 
 def rounding_tolerance(joint: AnyJoint) -> float:

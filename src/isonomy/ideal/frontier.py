@@ -270,7 +270,7 @@ def violation_frontier(
     InvalidInputError
         If a budget is negative or not finite, or as `nearest_ideal` does.
     UnsupportedProgrammeError
-        For Student-t cells, whose mean laws are not Student-t.
+        For Student-t cells, whose mean laws are not Student-t, and for other kinds of law.
 
     Notes
     -----
@@ -296,7 +296,12 @@ def violation_frontier(
     True
     """
     where = "violation_frontier"
-    if isinstance(joint, JointDistribution) and joint.family == "student_t":
+    if not isinstance(joint, JointDistribution):
+        raise UnsupportedProgrammeError(
+            f"`joint` passed to `{where}` must be a JointDistribution, got {type(joint).__name__}. "
+            "Use nearest_ideal, which knows the other laws too."
+        )
+    if joint.family == "student_t":
         raise UnsupportedProgrammeError(
             f"`joint` passed to `{where}` may not have Student-t cells: laws between two of them "
             "are not Student-t. Use nearest_ideal, or fit another family."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from isonomy.distributions._linalg import (
     symmetric_sqrt,
     symmetrize,
 )
-from isonomy.errors import InvalidInputError
+from isonomy.errors import InvalidInputError, UnsupportedProgrammeError
 from isonomy.ideal._cells import Array, center
+from isonomy.ideal._protected_path import partial_kept_cells, partial_kept_map
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["partial_ideal", "partial_maps"]
@@ -49,8 +51,10 @@ def partial_maps(solution: IdealSolution, strength: float) -> dict[Hashable, Aff
     mirrors space has no such path. Where classes share a covariance, and their means leave a
     direction free in which ideal cells are symmetric, a second mirror there leaves every
     ideal cell as it is: of those directions the one that moves rows least is taken.
+    Protected columns stay put all along.
     Source: docs/theory.md 17.3.
     """
+    _check_solution(solution, where="partial_maps")
     s = check_real("strength", strength, where="partial_maps", low=0.0, high=1.0)
     joint = solution.source
     found: dict[Hashable, AffineMap] = {}
@@ -59,10 +63,14 @@ def partial_maps(solution: IdealSolution, strength: float) -> dict[Hashable, Aff
         if s in (0.0, 1.0) or move.is_identity:
             found[group] = AffineMap.identity(joint.n_features) if s == 0.0 else move
             continue
+        middle = joint.prior[:, a] @ joint.means[:, a] / joint.prior[:, a].sum()
+        total = _total_covariance(joint, a)
+        if solution.protected:
+            found[group] = partial_kept_map(move, s, solution.protected, middle, total)
+            continue
         if np.linalg.slogdet(move.matrix)[0] < 0:
             move = _without_mirror(solution, a)
-        middle = joint.prior[:, a] @ joint.means[:, a] / joint.prior[:, a].sum()
-        found[group] = move.partial(s, about=middle, covariance=_total_covariance(joint, a))
+        found[group] = move.partial(s, about=middle, covariance=total)
     return found
 
 
@@ -84,11 +92,14 @@ def partial_ideal(solution: IdealSolution, strength: float) -> JointDistribution
     ------
     InvalidInputError
         If ``strength`` is outside [0, 1].
+    UnsupportedProgrammeError
+        If ``solution`` is not that of a JointDistribution.
 
     Notes
     -----
     A row x of a cell goes to ``(1 - s) x + s T(x)``, with T the optimal transport of the cell
-    onto the ideal one in units of the group's total covariance: symmetric and positive
+    onto the ideal one (where columns are protected: of the others given these, which stay)
+    in units of the group's total covariance: symmetric and positive
     definite there, so that the map is invertible and keeps orientation all along (McCann's
     displacement interpolation). Priors are proportional to ``q^(1-s) q~^s`` within each group,
     P(A=a) as it is. It needs labels, as `repair` does. Maps of whole groups (`partial_maps`)
@@ -107,10 +118,16 @@ def partial_ideal(solution: IdealSolution, strength: float) -> JointDistribution
     >>> [round(ideal_violation(partial_ideal(solution, s)), 3) for s in (0.0, 0.5, 1.0)]
     [0.333, 0.181, 0.0]
     """
+    _check_solution(solution, where="partial_ideal")
     s = check_real("strength", strength, where="partial_ideal", low=0.0, high=1.0)
     joint, ideal = solution.source, solution.distribution
     if s in (0.0, 1.0):
         return joint if s == 0.0 else ideal
+    prior = partial_prior(np.asarray(joint.prior), np.asarray(ideal.prior), s)
+    rest = joint.classes, joint.groups, joint.family, joint.shape
+    if solution.protected:
+        means, covs = partial_kept_cells(joint, ideal, s, solution.protected)
+        return JointDistribution.from_arrays(means, covs, prior, *rest)
     means = (1.0 - s) * np.asarray(joint.means) + s * np.asarray(ideal.means)
     covs = np.empty_like(joint.covariances)
     for a in range(len(joint.groups)):
@@ -122,10 +139,15 @@ def partial_ideal(solution: IdealSolution, strength: float) -> JointDistribution
         for y, (own, goal) in enumerate(zip(here, there, strict=True)):
             step = (1.0 - s) * np.eye(len(own)) + s * _transport(own, goal)
             covs[y, a] = symmetrize(lower @ step @ own @ step @ lower.T)
-    prior = partial_prior(np.asarray(joint.prior), np.asarray(ideal.prior), s)
-    return JointDistribution.from_arrays(
-        means, covs, prior, joint.classes, joint.groups, joint.family, joint.shape
-    )
+    return JointDistribution.from_arrays(means, covs, prior, *rest)
+
+
+def _check_solution(solution: Any, *, where: str) -> None:
+    if not isinstance(solution, IdealSolution):
+        raise UnsupportedProgrammeError(
+            f"`solution` passed to `{where}` must be the IdealSolution of a JointDistribution, got "
+            f"{type(solution).__name__}."
+        )
 
 
 def _transport(own: Array, goal: Array) -> Array:

@@ -16,8 +16,14 @@ __all__ = ["plot_frontier"]
 
 _PANELS = (
     ("violation", "Divergence left to an ideal law", "nats", "given", "D"),
-    ("bayes_gap", "Largest gap of a Bayes classifier", "share of people", "before", "o"),
-    ("risk", "Errors of the best classifier", "share of people", "inferred", "s"),
+    (
+        "bayes_gap",
+        "Largest gap of a Bayes classifier",
+        "share of people under that law",
+        "before",
+        "o",
+    ),
+    ("risk", "Errors of the best classifier", "share of people under that law", "inferred", "s"),
 )
 
 
@@ -56,10 +62,10 @@ def plot_frontier(frontier: Any) -> Figure:
     with plain_settings():
         figure = new_figure(1180, 350)
         for (name, title, unit, colour, marker), left in zip(
-            _PANELS, (0.06, 0.39, 0.72), strict=True
+            _PANELS, (0.06, 0.385, 0.71), strict=True
         ):
-            axes = figure.add_axes((left, 0.17, 0.265, 0.72))
-            style_panel(axes, title, "" if name == "violation" else "each under its own law")
+            axes = figure.add_axes((left, 0.17, 0.255, 0.72))
+            style_panel(axes, title, "")
             axes.plot(
                 paid,
                 numbers([point[name] for point in points]),
@@ -72,6 +78,7 @@ def plot_frontier(frontier: Any) -> Figure:
             axes.axvline(result["whole"], color=COLOURS["muted"], linewidth=1, dashes=(1, 2))
             highest = max(float(point[name]) for point in points)
             axes.set_ylim(0.0, 1.15 * highest if highest > 0.0 else 1.0)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_ylabel(unit, color=COLOURS["muted"], fontsize=12)
             axes.set_xlabel("paid: KL(D\u2032 || D), nats", color=COLOURS["muted"], fontsize=12)
         axes = figure.axes[0]
