@@ -125,7 +125,7 @@ class Nonparanormal(GaussianFamily):
 
         Examples
         --------
-        >>> from isonomy.distributions.monotone import MonotoneSpline
+        >>> from isonomy.distributions import MonotoneSpline
         >>> halved = MarginalTransform([MonotoneSpline.linear(0.5)])
         >>> Nonparanormal(0.0, 1.0, halved).log_density([[0.0]]).round(6)
         array([-1.612086])

@@ -34,7 +34,7 @@ _N_SIGNS, _N_ROTATIONS, _N_MATCHED = 64, 16, 16
 SCREENING_WORK = 3e10
 """Multiplications that screening may take: fewer starts where matrices are large and many."""
 
-_COARSE_WORK, _POLISH_WORK = 1.3e12, 3e11
+_COARSE_WORK, _POLISH_WORK = 2e12, 5e10
 """Multiplications that the polish of one large map may take, in single and double precision."""
 
 _COARSE_TOLERANCE = 5e-6
