@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from isonomy.distributions import Categorical, CategoricalJoint
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import nearest_ideal
-from isonomy.ideal._categorical_flips import (
+from isonomy.ideal._categorical.flips import (
     FlipMap,
     fewest_flips,
     label_free_flips,

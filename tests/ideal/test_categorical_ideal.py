@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from isonomy.distributions import Categorical, CategoricalJoint
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal import certify, is_ideal, nearest_ideal
-from isonomy.ideal._categorical import nearest_categorical
+from isonomy.ideal._categorical.nearest import nearest_categorical
 from reference.categorical import best_by_descent, joint_kl, kl
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -20,7 +20,7 @@ from isonomy.ideal import (
     solution_from_state,
     solution_to_state,
 )
-from isonomy.ideal._transfer import total_variation_bound
+from isonomy.ideal._certify.transfer import total_variation_bound
 from isonomy.metrics import simultaneous_gap_bounds
 from reference.gaussian import kl_by_formula
 from reference.ideal import random_joint

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isonomy.ideal import _class_frame, nearest_ideal
-from isonomy.ideal._class_frame import class_frame, least_map
+from isonomy.ideal import nearest_ideal
+from isonomy.ideal._tied import class_axes
+from isonomy.ideal._tied.class_axes import class_frame, least_map
 from reference.gaussian import kl_by_formula
 from reference.ideal import least_map_by_formula, random_joint
 
@@ -43,7 +44,7 @@ CASES = [(2, 90, None), (4, 100, None), (5, 80, 2), (28, 70, None), (71, 70, Non
 def test_the_map_is_the_literal_one(monkeypatch, n_classes, d, rank, way):
     frames, inner, cells, span = two_groups(n_classes, d, rank=rank)
     if way == "polar":
-        monkeypatch.setattr(_class_frame, "_SMALL", d)
+        monkeypatch.setattr(class_axes, "_SMALL", d)
     matrix = least_map(frames[0], inner[0], frames[1], inner[1], span)
     known, _ = least_map_by_formula(*cells[0], *cells[1], np.ones(n_classes))
     # roots of matrices of condition 100 on both sides
@@ -53,7 +54,7 @@ def test_the_map_is_the_literal_one(monkeypatch, n_classes, d, rank, way):
 @pytest.mark.parametrize(("n_classes", "d", "rank"), [(4, 100, None), (5, 80, 2)])
 def test_large_groups_are_mapped_by_the_root(monkeypatch, n_classes, d, rank):
     frames, inner, _, span = two_groups(n_classes, d, rank=rank)
-    monkeypatch.setattr(_class_frame, "orthogonal_factor", None)  # calling it would raise
+    monkeypatch.setattr(class_axes, "orthogonal_factor", None)  # calling it would raise
     assert least_map(frames[0], inner[0], frames[1], inner[1], span).shape == (d, d)
 
 
@@ -61,7 +62,7 @@ def test_a_factor_near_singular_takes_the_way_that_keeps_digits(monkeypatch):
     frames, inner, cells, span = two_groups(3, 70)
     scale = np.geomspace(1.0, 1e5, 70)
     far = class_frame(np.zeros((3, 70)), cells[0][1] * scale * scale[:, None])
-    monkeypatch.setattr(_class_frame, "_by_root", None)
+    monkeypatch.setattr(class_axes, "_by_root", None)
     # equal class means have axes all the same, of whatever direction
     assert np.isfinite(least_map(far, inner[0], frames[1], inner[1], span)).all()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import bayes_rates, ideal_violation, is_ideal, nearest_ideal
-from isonomy.ideal._alignment import alignment_residual
+from isonomy.ideal._criteria.alignment import alignment_residual
 from reference.ideal import random_joint
 
 SEEDS = st.integers(0, 2**32 - 1)

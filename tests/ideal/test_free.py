@@ -11,12 +11,13 @@ from scipy.optimize import check_grad
 from isonomy import IdealSteerer
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.errors import NotIdealError, SingularCovarianceError
-from isonomy.ideal import _free_search, ideal_violation, is_ideal, nearest_ideal
+from isonomy.ideal import ideal_violation, is_ideal, nearest_ideal
 from isonomy.ideal._cells import kl_of_cells, push_cells
-from isonomy.ideal._free_map import MapProgramme
-from isonomy.ideal._free_search import best_free_map
-from isonomy.ideal._quasi_newton import descend
-from isonomy.ideal._tied import best_affine_map
+from isonomy.ideal._free import search
+from isonomy.ideal._free.one_map import MapProgramme
+from isonomy.ideal._free.search import best_free_map
+from isonomy.ideal._numerics.quasi_newton import descend
+from isonomy.ideal._tied.closed_form import best_affine_map
 from reference.free import least_map_divergence, map_divergence
 from reference.ideal import random_joint
 
@@ -134,7 +135,7 @@ def test_tied_covariances_reach_the_closed_form():
 
 def test_large_programmes_end_in_double_precision(monkeypatch):
     # what is called large is made small here; single precision only leads the way
-    monkeypatch.setattr(_free_search, "SCREENING_WORK", 1e6)
+    monkeypatch.setattr(search, "SCREENING_WORK", 1e6)
     rng = np.random.default_rng(14)
     joint = random_joint(rng, 2, 2, 33, kind="free")
     lowers, q = np.linalg.cholesky(joint.covariances), np.array([0.3, 0.7])

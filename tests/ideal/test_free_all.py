@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isonomy.ideal import ideal_violation, nearest_ideal
 from isonomy.ideal._cells import kl_of_cells, push_cells
-from isonomy.ideal._free_profile import Profile
+from isonomy.ideal._free.profile import Profile
 from reference.free import least_all_groups
 from reference.ideal import programme_value, random_joint
 

@@ -8,8 +8,8 @@ import pytest
 from isonomy.distributions import JointDistribution, MixtureJoint, Normal, NormalMixture
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal import nearest_ideal
-from isonomy.ideal._mixture import _starts
-from isonomy.ideal._mixture_programme import MixtureCells, MixtureProgramme
+from isonomy.ideal._mixture.nearest import _starts
+from isonomy.ideal._mixture.programme import MixtureCells, MixtureProgramme
 
 
 def some_mixture(rng, d, m):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isonomy.ideal import _polar
-from isonomy.ideal._polar import orthogonal_factor
+from isonomy.ideal._numerics import polar
+from isonomy.ideal._numerics.polar import orthogonal_factor
 
 
 def with_singular_values(values, seed):
@@ -49,12 +49,12 @@ def test_a_singular_matrix_falls_back_to_the_decomposition(d):
 
 def test_the_iteration_is_what_large_matrices_get(monkeypatch):
     matrix, known = with_singular_values(np.linspace(0.5, 2.0, 90), seed=2)
-    monkeypatch.setattr(_polar.np.linalg, "svd", None)  # calling it would raise
+    monkeypatch.setattr(polar.np.linalg, "svd", None)  # calling it would raise
     assert np.abs(orthogonal_factor(matrix) - known).max() < 1e-13
 
 
 def test_steps_that_run_out_give_the_decision_to_the_decomposition(monkeypatch):
     matrix, known = with_singular_values(np.geomspace(1e8, 1.0, 90), seed=3)
-    monkeypatch.setattr(_polar, "_MAX_STEPS", 1)
-    assert _polar._newton(matrix) is None
+    monkeypatch.setattr(polar, "_MAX_STEPS", 1)
+    assert polar._newton(matrix) is None
     assert np.abs(orthogonal_factor(matrix) - known).max() < 1e-6

@@ -17,8 +17,8 @@ from isonomy.ideal import (
     solution_from_state,
     solution_to_state,
 )
-from isonomy.ideal._protected_gram import common_gram
-from isonomy.ideal._protected_split import best_rest, gram_points, split_cells
+from isonomy.ideal._protected.gram import common_gram
+from isonomy.ideal._protected.split import best_rest, gram_points, split_cells
 from isonomy.ideal.partial import partial_maps
 from reference import protected as oracle
 

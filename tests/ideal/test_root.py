@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isonomy.ideal import _root
-from isonomy.ideal._root import symmetric_root
+from isonomy.ideal._numerics.root import symmetric_root
 
 
 def with_eigenvalues(values, seed):
@@ -46,5 +45,5 @@ def test_a_matrix_that_is_not_safely_definite_is_refused(least):
 
 def test_a_spectrum_misjudged_is_noticed(monkeypatch):
     matrix, _ = with_eigenvalues(np.geomspace(1.0, 1000.0, 90), seed=3)
-    monkeypatch.setattr(_root, "_spectrum", lambda matrix: (100.0, 1000.0))
+    monkeypatch.setattr(root, "_spectrum", lambda matrix: (100.0, 1000.0))
     assert symmetric_root(matrix, np.zeros((90, 1))) is None

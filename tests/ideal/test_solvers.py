@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from isonomy.ideal import _tied_all, _univariate
+from isonomy.ideal import _univariate
 from isonomy.ideal._cells import kl_of_cells
-from isonomy.ideal._tied import best_affine_map, class_coordinates
-from isonomy.ideal._tied_all import canonical_points, group_coordinates
+from isonomy.ideal._tied import all_groups
+from isonomy.ideal._tied.all_groups import canonical_points, group_coordinates
+from isonomy.ideal._tied.closed_form import best_affine_map, class_coordinates
 from isonomy.ideal._univariate import best_line, nearest_for_all_groups
 from reference.gaussian import kl_by_formula
 from reference.ideal import line_by_formula, map_by_formula, profile_by_formula, random_joint
@@ -150,7 +151,7 @@ def test_the_convex_programme_has_one_value_from_every_start(n_classes, n_groups
     assert best.global_optimum
     for _ in range(5):
         start = 3 * rng.normal(size=best.means.shape)
-        run = _tied_all._descend(start, coordinates, np.asarray(q), direction)
+        run = all_groups._descend(start, coordinates, np.asarray(q), direction)
         assert run.value == pytest.approx(best.value, abs=1e-9)
 
 
@@ -163,7 +164,7 @@ def test_the_programme_is_convex_in_the_gram_matrix():
     def value(gram):
         values, vectors = np.linalg.eigh(gram)
         points = vectors[:, 1:] * np.sqrt(np.maximum(values[1:], 0))
-        return _tied_all._value_and_gradient(points, coordinates, joint.prior, "moment")[0]
+        return all_groups._value_and_gradient(points, coordinates, joint.prior, "moment")[0]
 
     centre = np.eye(4) - 0.25
     for _ in range(200):
@@ -182,7 +183,9 @@ def test_the_gradient_of_the_canonical_points_is_right():
 
         def part(v, which, direction=direction):
             points = v.reshape(4, 3)
-            return _tied_all._value_and_gradient(points, coordinates, joint.prior, direction)[which]
+            return all_groups._value_and_gradient(points, coordinates, joint.prior, direction)[
+                which
+            ]
 
         error = check_grad(lambda v: part(v, 0), lambda v: part(v, 1).ravel(), x.ravel())
         assert error < 1e-6

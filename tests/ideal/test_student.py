@@ -11,8 +11,8 @@ from isonomy.distributions import JointDistribution, Normal, StudentT
 from isonomy.errors import NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal import bayes_rates, ideal_violation, nearest_ideal
 from isonomy.ideal._cells import CellArrays
-from isonomy.ideal._student import solve_student
-from isonomy.ideal._student_programme import AllMaps, Frame, OneMap
+from isonomy.ideal._student.nearest import solve_student
+from isonomy.ideal._student.programme import AllMaps, Frame, OneMap
 from reference.student import nearest_line_by_grid
 
 

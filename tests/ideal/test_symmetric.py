@@ -11,7 +11,7 @@ from isonomy.distributions import JointDistribution
 from isonomy.distributions._linalg import symmetric_sqrt
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import ideal_violation, nearest_ideal
-from isonomy.ideal._symmetric import RootProgramme, best_symmetric_root
+from isonomy.ideal._free.symmetric import RootProgramme, best_symmetric_root
 from reference.free import root_divergence
 from reference.ideal import random_joint
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isonomy.ideal import nearest_ideal
-from isonomy.ideal._tied import best_affine_map
+from isonomy.ideal._tied.closed_form import best_affine_map
 from reference.ideal import random_joint, two_class_profile
 from reference.strategies import random_covariance, random_matrix
 from reference.theory_normals import (

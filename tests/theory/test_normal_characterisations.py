@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from isonomy.ideal import bayes_rates, ideal_violation, is_ideal
-from isonomy.ideal._alignment import alignment_residual
+from isonomy.ideal._criteria.alignment import alignment_residual
 from reference.ideal import random_joint
 from reference.strategies import random_covariance, random_matrix
 from reference.theory_normals import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from isonomy.ideal import nearest_ideal
-from isonomy.ideal._tied import best_affine_map
+from isonomy.ideal._tied.closed_form import best_affine_map
 from reference.ideal import random_joint
 from reference.strategies import random_covariance
 from reference.theory_normals import cost_of_map, root

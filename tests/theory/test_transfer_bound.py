@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from isonomy.ideal import bayes_rates, certify, nearest_ideal
-from isonomy.ideal._transfer import total_variation_bound
+from isonomy.ideal._certify.transfer import total_variation_bound
 from reference.ideal import random_joint
 from reference.theory_normals import on_line
 

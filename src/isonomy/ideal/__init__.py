@@ -1,6 +1,6 @@
 """Ideal distributions: what they are, the nearest one, and what it certifies."""
 
-from isonomy.ideal._categorical_flips import FlipMap
+from isonomy.ideal._categorical.flips import FlipMap
 from isonomy.ideal._state import solution_from_state, solution_to_state
 from isonomy.ideal.bayes import BayesRates, bayes_rates
 from isonomy.ideal.certificates import Certificate, certify

@@ -11,19 +11,19 @@ from isonomy.errors import NotIdealError, SingularCovarianceError
 from isonomy.ideal._affirmative import largest_deviation, solve_affirmative
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, kl_of_cells
 from isonomy.ideal._diagonal import best_diagonal_map, solve_all_diagonal
-from isonomy.ideal._free_all import solve_all_free
-from isonomy.ideal._free_moves import (
+from isonomy.ideal._free.all_groups import solve_all_free
+from isonomy.ideal._free.moves import (
     affine_carrier,
     narrowed,
     solve_free_affirmative,
     symmetric_carrier,
 )
+from isonomy.ideal._free.symmetric_all import solve_all_symmetric
 from isonomy.ideal._priors import joint_prior, label_dependence, simple_prior
 from isonomy.ideal._request import Request
-from isonomy.ideal._student import solve_student
-from isonomy.ideal._symmetric_all import solve_all_symmetric
-from isonomy.ideal._tied_all import group_coordinates, solve_all_tied
-from isonomy.ideal._tied_frames import solve_affirmative_tied
+from isonomy.ideal._student.nearest import solve_student
+from isonomy.ideal._tied.all_groups import group_coordinates, solve_all_tied
+from isonomy.ideal._tied.frames import solve_affirmative_tied
 
 __all__ = ["cell_divergences", "check_stayers", "ideal_prior", "solve_request"]
 

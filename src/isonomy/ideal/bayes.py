@@ -16,12 +16,12 @@ from isonomy._validation import check_random_state
 from isonomy.distributions import CategoricalJoint, JointDistribution, MixedJoint
 from isonomy.distributions._shape import Freedom
 from isonomy.errors import InvalidInputError
-from isonomy.ideal._categorical_criteria import categorical_confusion
+from isonomy.ideal._categorical.criteria import categorical_confusion
 from isonomy.ideal._cells import Array
 from isonomy.ideal._decisions import confusion_on_line, decide_each
-from isonomy.ideal._mixed_rates import mixed_confusion
-from isonomy.ideal._student_rates import StudentCells, student_integrals, student_on_line
-from isonomy.ideal._tied import class_coordinates
+from isonomy.ideal._mixed.rates import mixed_confusion
+from isonomy.ideal._student.rates import StudentCells, student_integrals, student_on_line
+from isonomy.ideal._tied.closed_form import class_coordinates
 
 __all__ = ["BayesRates", "bayes_rates", "rates_for_costs"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from isonomy.distributions import GoodnessOfFit
 from isonomy.errors import InvalidInputError
-from isonomy.ideal._bayes_gaps import bayes_gaps
-from isonomy.ideal._claims import (
+from isonomy.ideal._certify.bayes_gaps import bayes_gaps
+from isonomy.ideal._certify.claims import (
     RowClaim,
     claim_of_rows,
     drift_record,
@@ -20,11 +20,11 @@ from isonomy.ideal._claims import (
     plain,
     population_sentence,
 )
-from isonomy.ideal._drift import Drift, refit_and_transfer
-from isonomy.ideal._sentences import drift_sentences, fit_sentences, undrifted_sentences
-from isonomy.ideal._targets import Target, find_target
-from isonomy.ideal._transfer import Transfer, transfer
-from isonomy.ideal._words import law_name, on_scale
+from isonomy.ideal._certify.drift import Drift, refit_and_transfer
+from isonomy.ideal._certify.sentences import drift_sentences, fit_sentences, undrifted_sentences
+from isonomy.ideal._certify.targets import Target, find_target
+from isonomy.ideal._certify.transfer import Transfer, transfer
+from isonomy.ideal._certify.words import law_name, on_scale
 from isonomy.ideal.criteria import ideal_violation, rounding_tolerance
 from isonomy.ideal.nearest import IdealSolution
 
@@ -299,7 +299,7 @@ _WITH_CATEGORIES = ("CategoricalSolution", "MixedSolution")
 
 
 def _certify_categories(solution: Any, X: Any) -> Certificate:
-    from isonomy.ideal._categorical_claims import categorical_certificate
+    from isonomy.ideal._categorical.claims import categorical_certificate
 
     if X is not None:
         raise InvalidInputError(

@@ -13,17 +13,17 @@ import numpy as np
 from isonomy._validation import check_real
 from isonomy.distributions import CategoricalJoint, JointDistribution, MixedJoint
 from isonomy.errors import InvalidInputError
-from isonomy.ideal._alignment import alignment_residual
-from isonomy.ideal._categorical_criteria import categorical_rounding, categorical_violation
+from isonomy.ideal._categorical.criteria import categorical_rounding, categorical_violation
 from isonomy.ideal._cells import Array
-from isonomy.ideal._priors import label_dependence
-from isonomy.ideal._spectra import (
+from isonomy.ideal._criteria.alignment import alignment_residual
+from isonomy.ideal._criteria.spectra import (
     Spectra,
     geometric_spectra,
     spectral_distance,
     two_class_spectrum,
 )
-from isonomy.ideal._tied import class_coordinates
+from isonomy.ideal._priors import label_dependence
+from isonomy.ideal._tied.closed_form import class_coordinates
 
 __all__ = ["ideal_violation", "is_ideal", "rounding_tolerance"]
 

@@ -18,7 +18,7 @@ from isonomy._validation import check_count, check_real
 from isonomy.distributions import JointDistribution
 from isonomy.errors import InvalidInputError, UnsupportedProgrammeError
 from isonomy.ideal._cells import Array
-from isonomy.ideal._free_moves import narrowed
+from isonomy.ideal._free.moves import narrowed
 from isonomy.ideal._geodesic import Geodesic
 from isonomy.ideal._priors import Priors
 from isonomy.ideal._request import MapFamily

@@ -16,7 +16,7 @@ from isonomy.errors import InvalidInputError
 from isonomy.ideal._cells import Array, Direction, Solved
 from isonomy.ideal._priors import Priors
 from isonomy.ideal._programmes import cell_divergences, check_stayers, ideal_prior, solve_request
-from isonomy.ideal._protected import solve_protected
+from isonomy.ideal._protected.nearest import solve_protected
 from isonomy.ideal._request import MapFamily, Request, check_request
 
 __all__ = ["IdealSolution", "PendingIdeal", "nearest_ideal", "solve_ideal"]
@@ -257,19 +257,19 @@ def _nearest_protected(joint: Any, protected: Any, **asked: Any) -> IdealSolutio
 
 
 def _nearest_mixture(joint: Any, **asked: Any) -> Any:
-    from isonomy.ideal._mixture import nearest_mixture
+    from isonomy.ideal._mixture.nearest import nearest_mixture
 
     return nearest_mixture(joint, **asked)
 
 
 def _nearest_categorical(joint: Any, **asked: Any) -> Any:
-    from isonomy.ideal._categorical import nearest_categorical
+    from isonomy.ideal._categorical.nearest import nearest_categorical
 
     return nearest_categorical(joint, **asked)
 
 
 def _nearest_mixed(joint: Any, **asked: Any) -> Any:
-    from isonomy.ideal._mixed import nearest_mixed
+    from isonomy.ideal._mixed.nearest import nearest_mixed
 
     return nearest_mixed(joint, **asked)
 

@@ -18,7 +18,7 @@ from isonomy.distributions._linalg import (
 )
 from isonomy.errors import InvalidInputError, UnsupportedProgrammeError
 from isonomy.ideal._cells import Array, center
-from isonomy.ideal._protected_path import partial_kept_cells, partial_kept_map
+from isonomy.ideal._protected.path import partial_kept_cells, partial_kept_map
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["partial_ideal", "partial_maps"]

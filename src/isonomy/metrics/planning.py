@@ -172,8 +172,8 @@ def rows_needed(
     Examples
     --------
     >>> print(rows_needed(0.2, n_classes=2))
-    To tell a gap of 0.2 in a class from none: 672 rows in all, 168 in a (label, group) cell.
-    To show that no gap reaches 0.2 where all are 0: 1516 rows in all, 379 in a cell.
+    To tell a gap of 0.2 in a class from none: 660 rows in all, 165 in a (label, group) cell.
+    To show that no gap reaches 0.2 where all are 0: 1520 rows in all, 380 in a cell.
     Each with 95% confidence over 2 class(es) and 2 groups and a chance of 90% to succeed.
     """
     for name, value in (("gap", gap), ("confidence", confidence), ("power", power)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from isonomy.errors import InvalidInputError
 from isonomy.ideal import Certificate, certify
-from isonomy.ideal._words import on_scale
+from isonomy.ideal._certify.words import on_scale
 from isonomy.ideal.partial import partial_maps
 from isonomy.steering._blind import blind_map
 from isonomy.steering._blind_solution import certify_blind

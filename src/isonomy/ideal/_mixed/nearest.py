@@ -15,9 +15,9 @@ from isonomy._frames import Table, is_frame
 from isonomy.distributions import AffineMap, MixedJoint
 from isonomy.distributions._category_columns import CategoryTable, two_dimensional, wide_array
 from isonomy.distributions._mixed_columns import MixedColumns
-from isonomy.ideal._categorical import CategoricalSolution, pack_categorical
-from isonomy.ideal._categorical_flips import FlipMap
-from isonomy.ideal._categorical_programme import SolvedTables, solve_tables, total_divergence
+from isonomy.ideal._categorical.flips import FlipMap
+from isonomy.ideal._categorical.nearest import CategoricalSolution, pack_categorical
+from isonomy.ideal._categorical.programme import SolvedTables, solve_tables, total_divergence
 from isonomy.ideal._cells import Direction
 from isonomy.ideal._priors import Priors
 from isonomy.ideal._programmes import check_stayers, ideal_prior, solve_request

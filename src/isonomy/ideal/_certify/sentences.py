@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from isonomy.ideal._cells import Array
-from isonomy.ideal._drift import Drift
-from isonomy.ideal._targets import Target
-from isonomy.ideal._transfer import Transfer
-from isonomy.ideal._words import law_name
+from isonomy.ideal._certify.drift import Drift
+from isonomy.ideal._certify.targets import Target
+from isonomy.ideal._certify.transfer import Transfer
+from isonomy.ideal._certify.words import law_name
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["drift_sentences", "fit_sentences", "undrifted_sentences"]

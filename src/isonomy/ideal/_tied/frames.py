@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import blas
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, center, kl_of_cells
-from isonomy.ideal._class_frame import ClassFrame, class_frame, least_map
-from isonomy.ideal._tied import best_affine_map
+from isonomy.ideal._tied.class_axes import ClassFrame, class_frame, least_map
+from isonomy.ideal._tied.closed_form import best_affine_map
 
 __all__ = [
     "CanonicalFrame",

@@ -20,8 +20,8 @@ from isonomy.errors import (
 )
 from isonomy.groups import encode_groups
 from isonomy.ideal._cells import Array, kl_of_cells
-from isonomy.ideal._targets import Target
-from isonomy.ideal._transfer import Transfer, transfer
+from isonomy.ideal._certify.targets import Target
+from isonomy.ideal._certify.transfer import Transfer, transfer
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["Drift", "refit_and_transfer"]

@@ -19,8 +19,8 @@ from isonomy.distributions.mixture_joint import MixtureJoint
 from isonomy.distributions.normal import as_rows
 from isonomy.errors import NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal._cells import Array, Direction
-from isonomy.ideal._free_search import best_free_map, flipped
-from isonomy.ideal._mixture_programme import (
+from isonomy.ideal._free.search import best_free_map, flipped
+from isonomy.ideal._mixture.programme import (
     MixtureCells,
     MixturePoint,
     MixtureProgramme,

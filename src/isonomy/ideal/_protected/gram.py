@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from isonomy.distributions._linalg import symmetrize
 from isonomy.ideal._cells import Array, Direction, center
-from isonomy.ideal._protected_split import Split, lean
+from isonomy.ideal._protected.split import Split, lean
 
 __all__ = ["CommonGram", "common_gram"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 
 from isonomy.ideal._cells import Array, center
-from isonomy.ideal._polar import orthogonal_factor
+from isonomy.ideal._numerics.polar import orthogonal_factor
 
 __all__ = ["best_affine_map", "class_coordinates", "singular_gains"]
 

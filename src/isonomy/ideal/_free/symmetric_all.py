@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved
-from isonomy.ideal._free_all import assembled
-from isonomy.ideal._free_moves import canonical_shapes
-from isonomy.ideal._free_profile import Profile
-from isonomy.ideal._free_search import GRADIENT_TOLERANCE, final_tolerance
-from isonomy.ideal._quasi_newton import Descents, descend
-from isonomy.ideal._symmetric import RootProgramme, best_symmetric_root
+from isonomy.ideal._free.all_groups import assembled
+from isonomy.ideal._free.moves import canonical_shapes
+from isonomy.ideal._free.profile import Profile
+from isonomy.ideal._free.search import GRADIENT_TOLERANCE, final_tolerance
+from isonomy.ideal._free.symmetric import RootProgramme, best_symmetric_root
+from isonomy.ideal._numerics.quasi_newton import Descents, descend
 
 __all__ = ["solve_all_symmetric"]
 

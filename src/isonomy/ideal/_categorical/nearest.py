@@ -14,13 +14,13 @@ from isonomy._validation import check_choice, check_random_state
 from isonomy.distributions import Categorical, CategoricalJoint
 from isonomy.distributions._joint_checks import group_codes, row_cells
 from isonomy.errors import UnsupportedProgrammeError
-from isonomy.ideal._categorical_flips import (
+from isonomy.ideal._categorical.flips import (
     FlipMap,
     fewest_flips,
     label_free_flips,
     total_variation,
 )
-from isonomy.ideal._categorical_programme import SolvedTables, solve_tables, total_divergence
+from isonomy.ideal._categorical.programme import SolvedTables, solve_tables, total_divergence
 from isonomy.ideal._cells import Array, Direction
 from isonomy.ideal._priors import Priors
 from isonomy.ideal._request import check_movers, check_options

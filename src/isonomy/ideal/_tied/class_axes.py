@@ -14,8 +14,8 @@ from scipy.linalg import blas, lapack
 
 from isonomy.distributions._accumulate import mirror_upper
 from isonomy.ideal._cells import Array
-from isonomy.ideal._polar import orthogonal_factor
-from isonomy.ideal._root import symmetric_root
+from isonomy.ideal._numerics.polar import orthogonal_factor
+from isonomy.ideal._numerics.root import symmetric_root
 
 __all__ = ["ClassFrame", "class_frame", "least_map"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
 from isonomy.ideal._cells import Array
-from isonomy.ideal._free_map import MapProgramme
-from isonomy.ideal._quasi_newton import Descents, descend
-from isonomy.ideal._tied import singular_gains
+from isonomy.ideal._free.one_map import MapProgramme
+from isonomy.ideal._numerics.quasi_newton import Descents, descend
+from isonomy.ideal._tied.closed_form import singular_gains
 
 __all__ = [
     "GRADIENT_TOLERANCE",

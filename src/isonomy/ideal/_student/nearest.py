@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, push_cells
-from isonomy.ideal._free_search import best_free_map, flipped
-from isonomy.ideal._quasi_newton import ValueAndGradient, descend
-from isonomy.ideal._student_programme import AllMaps, Frame, OneMap, affine_parts
+from isonomy.ideal._free.search import best_free_map, flipped
+from isonomy.ideal._numerics.quasi_newton import ValueAndGradient, descend
+from isonomy.ideal._student.programme import AllMaps, Frame, OneMap, affine_parts
 from isonomy.ideal._univariate import nearest_for_all_groups
 
 __all__ = ["solve_student"]

@@ -9,7 +9,7 @@ from scipy.linalg import solve_triangular
 
 from isonomy.distributions.mixture import NormalMixture, sobol_rows
 from isonomy.ideal._cells import Array, Direction
-from isonomy.ideal._student_programme import Frame
+from isonomy.ideal._student.programme import Frame
 
 __all__ = ["MixtureCells", "MixturePoint", "MixtureProgramme", "mixture_kl"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from isonomy.distributions import AffineMap, JointDistribution
 from isonomy.distributions._linalg import cholesky, solve_cholesky, symmetric_sqrt, symmetrize
 from isonomy.ideal._cells import Array
-from isonomy.ideal._protected_split import Places, Split, split_cells
+from isonomy.ideal._protected.split import Places, Split, split_cells
 
 __all__ = ["partial_kept_cells", "partial_kept_map"]
 

@@ -18,11 +18,11 @@ from isonomy.distributions._joint_checks import row_cells
 from isonomy.distributions._shape import Freedom
 from isonomy.errors import InvalidInputError
 from isonomy.ideal._cells import Array
+from isonomy.ideal._certify.drift import Drift
+from isonomy.ideal._certify.targets import Target
+from isonomy.ideal._certify.words import law_name
 from isonomy.ideal._decisions import decide
-from isonomy.ideal._drift import Drift
-from isonomy.ideal._targets import Target
-from isonomy.ideal._transfer_student import student_laws
-from isonomy.ideal._words import law_name
+from isonomy.ideal._student.transfer import student_laws
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = [

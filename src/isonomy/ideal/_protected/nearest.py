@@ -13,8 +13,8 @@ from isonomy.distributions._shape import Marginals
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal._cells import Array, CellArrays, Solved, kl_of_cells
 from isonomy.ideal._priors import joint_prior, label_dependence, simple_prior
-from isonomy.ideal._protected_gram import common_gram
-from isonomy.ideal._protected_split import (
+from isonomy.ideal._protected.gram import common_gram
+from isonomy.ideal._protected.split import (
     Places,
     Split,
     best_rest,

@@ -23,8 +23,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, center
-from isonomy.ideal._tied import best_affine_map, class_coordinates, singular_gains
-from isonomy.ideal._tied_frames import CanonicalFrame, assemble, frames_of, inner_map
+from isonomy.ideal._tied.closed_form import best_affine_map, class_coordinates, singular_gains
+from isonomy.ideal._tied.frames import CanonicalFrame, assemble, frames_of, inner_map
 
 __all__ = ["CanonicalPoints", "canonical_points", "group_coordinates", "solve_all_tied"]
 

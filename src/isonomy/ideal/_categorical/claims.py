@@ -7,9 +7,9 @@ from collections.abc import Hashable
 import numpy as np
 
 from isonomy.errors import UnsupportedProgrammeError
-from isonomy.ideal._categorical import CategoricalSolution
-from isonomy.ideal._claims import population_sentence
-from isonomy.ideal._mixed import MixedSolution
+from isonomy.ideal._categorical.nearest import CategoricalSolution
+from isonomy.ideal._certify.claims import population_sentence
+from isonomy.ideal._mixed.nearest import MixedSolution
 from isonomy.ideal.bayes import bayes_rates
 from isonomy.ideal.certificates import Certificate, certify
 from isonomy.ideal.criteria import ideal_violation, is_ideal, rounding_tolerance

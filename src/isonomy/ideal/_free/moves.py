@@ -11,8 +11,8 @@ from scipy.linalg import solve_triangular
 
 from isonomy.distributions._linalg import symmetric_sqrt
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, push_cells
-from isonomy.ideal._free_search import best_free_map
-from isonomy.ideal._symmetric import best_symmetric_root
+from isonomy.ideal._free.search import best_free_map
+from isonomy.ideal._free.symmetric import best_symmetric_root
 
 __all__ = [
     "Carried",

@@ -13,7 +13,7 @@ from isonomy.distributions import AffineMap
 from isonomy.distributions._shape import Freedom
 from isonomy.ideal._cells import Array, kl_of_cells, push_cells
 from isonomy.ideal._decisions import decide
-from isonomy.ideal._transfer_student import student_laws, student_transfer
+from isonomy.ideal._student.transfer import student_laws, student_transfer
 from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["Transfer", "total_variation_bound", "transfer"]

@@ -15,8 +15,8 @@ from scipy.linalg import qr, solve_triangular
 
 from isonomy.distributions._linalg import symmetric_inverse_sqrt, symmetrize
 from isonomy.ideal._cells import Array, center
-from isonomy.ideal._polar import orthogonal_factor
-from isonomy.ideal._tied import best_affine_map
+from isonomy.ideal._numerics.polar import orthogonal_factor
+from isonomy.ideal._tied.closed_form import best_affine_map
 
 __all__ = ["Places", "Split", "best_rest", "gram_points", "lean", "map_to_frame", "split_cells"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, push_cells
-from isonomy.ideal._free_profile import Profile
-from isonomy.ideal._free_search import (
+from isonomy.ideal._free.profile import Profile
+from isonomy.ideal._free.search import (
     GRADIENT_TOLERANCE,
     SCREENING_WORK,
     distinct,
@@ -19,7 +19,7 @@ from isonomy.ideal._free_search import (
     promising_maps,
     total_root,
 )
-from isonomy.ideal._quasi_newton import Descents, descend
+from isonomy.ideal._numerics.quasi_newton import Descents, descend
 
 __all__ = ["assembled", "solve_all_free"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from isonomy.distributions import JointDistribution, MixedJoint
 from isonomy.errors import UnsupportedProgrammeError
-from isonomy.ideal._categorical_criteria import product_table
+from isonomy.ideal._categorical.criteria import product_table
 from isonomy.ideal._cells import Array
 
 __all__ = ["mixed_confusion"]

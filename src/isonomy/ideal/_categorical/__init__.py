@@ -1,0 +1,1 @@
+"""Categorical columns: criteria, programmes, flips, certificates."""

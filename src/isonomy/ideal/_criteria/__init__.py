@@ -1,0 +1,1 @@
+"""What decides whether normal cells of free covariances are ideal."""

@@ -1,0 +1,1 @@
+"""A covariance of its own in every cell: affine and symmetric maps."""

@@ -1,0 +1,1 @@
+"""Tables with numeric and categorical columns."""

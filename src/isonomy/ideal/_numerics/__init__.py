@@ -1,0 +1,1 @@
+"""Roots, orthogonal factors and descent: numerical tools of several programmes."""

@@ -1,0 +1,1 @@
+"""Columns that must not move."""

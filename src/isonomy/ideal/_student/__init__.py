@@ -1,0 +1,1 @@
+"""Student-t cells: divergences, programmes, rates."""

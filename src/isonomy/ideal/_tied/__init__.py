@@ -1,0 +1,1 @@
+"""One covariance a group: the closed form, and its coordinates."""
