@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isonomy.ideal._numerics import root
 from isonomy.ideal._numerics.root import symmetric_root
 
 
