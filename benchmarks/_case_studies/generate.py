@@ -79,9 +79,8 @@ def _quick_heads() -> dict[str, Any]:
 def _table(
     data: Halves, heads: dict[str, Any], n_drawn: int, n_boot: int, seed: int, say: Any
 ) -> Results:
-    law = JointDistribution.fit(
-        data.X, data.y, sensitive_features=data.groups, covariance="tied", shrinkage="oas"
-    )
+    fit = {"covariance": "tied", "shrinkage": "oas", "check": "ignore"}
+    law = JointDistribution.fit(data.X, data.y, sensitive_features=data.groups, **fit)
     solution = nearest_ideal(law)
     sources = _sources(data, law, solution, n_drawn, seed)
     fresh = Training(*solution.distribution.sample(2 * n_drawn, random_state=seed + 1))

@@ -18,7 +18,7 @@ from isonomy.distributions import (
     Normal,
 )
 from isonomy.distributions._independence import rank_tests_within
-from isonomy.errors import InvalidInputError
+from isonomy.errors import InvalidInputError, NonNormalWarning
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -106,7 +106,8 @@ def test_dependence_of_a_number_on_a_category_within_cells_is_found_and_named(wh
         frame.loc[shifted, "v"] += 0.8
     else:
         frame.loc[shifted, "v"] *= 3.0
-    found = MixedJoint.fit(frame, y, sensitive_features=a, family="normal").independence
+    fit = MixedJoint.fit(frame, y, sensitive_features=a, family="normal", check="ignore")
+    found = fit.independence
     assert found.worst == ("v", "c")
     assert found.rejected() == (("v", "c"),)
     assert found.p_value < 1e-6
@@ -115,6 +116,15 @@ def test_dependence_of_a_number_on_a_category_within_cells_is_found_and_named(wh
     frame = frame.assign(u=rng.normal(size=n) + 3 * y, c=np.where(y == 1, "p", frame["d"]))
     pairs = MixedJoint.fit(frame[["u", "c"]], y, sensitive_features=a, family="normal").independence
     assert pairs.p_value > 0.01
+
+
+def test_numbers_that_are_not_normal_are_called_so_by_name():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"c": rng.choice(["p", "q"], 400), "income": rng.lognormal(size=400)})
+    y, a = np.divmod(np.arange(400) % 4, 2)
+    with pytest.warns(NonNormalWarning, match="'income' do not look normal"):
+        MixedJoint.fit(frame, y, sensitive_features=a, family="normal")
+    MixedJoint.fit(frame, y, sensitive_features=a)  # a copula needs no normal columns
 
 
 def test_the_rank_test_is_that_of_kruskal_and_wallis():

@@ -133,12 +133,13 @@ def test_cells_that_differ_by_a_trillion_in_scale():
     assert_ideal(solution)
 
 
-def test_rows_that_are_not_normal_are_called_so_on_request():
+def test_rows_that_are_not_normal_are_called_so():
     rng = np.random.default_rng(7)
     y, a = np.divmod(np.arange(400) % 4, 2)
     X = np.exp(rng.normal(size=(400, 2)))
     with pytest.warns(NonNormalWarning, match=r"adjusted p = .*`family=` \"auto\", \"lognormal\""):
-        JointDistribution.fit(X, y, sensitive_features=a, check="warn")
-    JointDistribution.fit(X, y, sensitive_features=a)  # says nothing unless asked
-    JointDistribution.fit(X, y, sensitive_features=a, family="lognormal", check="warn")
-    JointDistribution.fit(np.log(X), y, sensitive_features=a, check="warn")
+        JointDistribution.fit(X, y, sensitive_features=a)
+    JointDistribution.fit(X, y, sensitive_features=a, check="ignore")
+    for family in ("lognormal", "auto"):
+        JointDistribution.fit(X, y, sensitive_features=a, family=family)
+    JointDistribution.fit(np.log(X), y, sensitive_features=a)

@@ -107,6 +107,17 @@ def mean_log_by_two_integrals(eigenvalues, shifts, df1, df2):
     return total
 
 
+def mean_log_by_one_integral(eigenvalues, shifts, df1, df2):
+    """The same for Q = sum_i (e_i + sqrt(l_i) z_i / sqrt(g))^2: docs/theory.md, 14.3."""
+    r = np.exp(np.arange(-60.0, 80.0, 0.05))
+    bend, product = np.zeros_like(r), np.ones_like(r)
+    for size, shift in zip(eigenvalues, shifts, strict=True):
+        bend += shift**2 / df2 / (1 + r * size / df2)
+        product /= np.sqrt(1 + r * size / df2)
+    without = (1 + r / df1) ** (-df1 / 2)
+    return 0.05 * np.sum(without - product * (1 + r * (1 + bend) / df1) ** (-df1 / 2))
+
+
 def fit_by_direct_search(rows, start):
     """Location, scale and df of greatest likelihood on the line, by Nelder-Mead."""
 

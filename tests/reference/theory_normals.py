@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.linalg import sqrtm
 
 from isonomy.distributions import JointDistribution
 from reference.gaussian import kl_by_formula
+from reference.strategies import random_matrix
 
 ROOT_TRIPLES = ((6.0, 2.0, 6.0), (3.0, 8.0, 3.0))
 """Squares of the entries (12, 13, 23) of the third precision matrix, by group; see `not_affine`."""
@@ -149,6 +151,88 @@ def not_affine(squares=ROOT_TRIPLES):
     covs = [[np.linalg.inv(p) for p in precision_triple(s)] for s in squares]
     covs = np.moveaxis(np.array(covs), 0, 1)
     return joint_of(np.zeros((3, 2, 3)), covs, np.full((3, 2), 1 / 6))
+
+
+def other_roots(squares, diagonal, rng):
+    """Squares u' > 0 with the sums, diagonal-weighted sums and product of ``squares``, or None.
+
+    On the line u + tau n, n orthogonal to (1, 1, 1) and the diagonal, the product is a cubic.
+    """
+    u = np.asarray(squares)
+    n = np.cross(np.ones(3), diagonal)
+    mixed = [u[1] * u[2] * n[0] + u[0] * u[2] * n[1] + u[0] * u[1] * n[2]]
+    twice = n[1] * n[2] * u[0] + n[0] * n[2] * u[1] + n[0] * n[1] * u[2]
+    roots = np.roots([n.prod(), twice, *mixed])
+    found = [u + t.real * n for t in roots if abs(t.imag) < 1e-12]
+    found = [v for v in found if v.min() > 0.05 and abs(v - u).max() > 0.3]
+    return found[rng.integers(len(found))] if found else None
+
+
+def ideal_but_not_affine(rng, n_classes, d):
+    """Two groups of cells (K, d), (K, d, d), K and d >= 3: one law of the posterior, no map.
+
+    In three coordinates means 0 and precisions I, a diagonal matrix, one with other entries
+    of the same determinants (see `not_affine`), and combinations of these; in the others
+    cells of their own, independent; then an affine change of the second group.
+    """
+    other = None
+    while other is None:
+        squares, diagonal = rng.uniform(0.2, 2.0, size=3), np.cumsum(rng.uniform(0.5, 2.0, size=3))
+        other = other_roots(squares, diagonal, rng)
+    means = np.zeros((n_classes, d))
+    means[:, 3:] = rng.normal(size=(n_classes, d - 3))
+    rest = np.exp(0.5 * rng.normal(size=(n_classes, d - 3)))
+    mixes = [np.eye(3)[y] if y < 3 else rng.dirichlet(np.ones(3)) for y in range(n_classes)]
+    groups = []
+    for u in (squares, other):
+        third = 5.0 * np.eye(3)
+        third[[1, 0, 0], [2, 2, 1]] = third[[2, 2, 1], [1, 0, 0]] = np.sqrt(u)
+        triple = [np.eye(3), np.diag(diagonal), third]
+        covs = np.zeros((n_classes, d, d))
+        for y, mix in enumerate(mixes):
+            precision = sum(m * p for m, p in zip(mix, triple, strict=True))
+            covs[y, :3, :3], covs[y, 3:, 3:] = np.linalg.inv(precision), np.diag(rest[y])
+        groups.append((means, covs))
+    move = random_matrix(rng, d)
+    far, covs = groups[1]
+    return groups[0], (far @ move.T + 1.0, move @ covs @ move.T)
+
+
+def beside_the_middle(means, covs, s):
+    """Spectrum of S_M^-1 S_s and squared mean difference in each eigenspace, G_s beside M."""
+    k = len(means)
+    laws = []
+    for weights in (np.full(k, 1 / k), s):
+        precision = sum(w * np.linalg.inv(c) for w, c in zip(weights, covs, strict=True))
+        lean = sum(w * np.linalg.inv(c) @ m for w, m, c in zip(weights, means, covs, strict=True))
+        laws.append((np.linalg.solve(precision, lean), np.linalg.inv(precision)))
+    (middle, cov), (mean, spread) = laws
+    inverse = np.linalg.inv(root(cov))
+    values, vectors = np.linalg.eigh(inverse @ spread @ inverse)
+    return values, (vectors.T @ inverse @ (mean - middle)) ** 2
+
+
+def monomials(directions, degree):
+    """Values (n, m) of all monomials of one degree at rows of integers or floats, with loops."""
+    k = directions.shape[1]
+    picks = list(combinations_with_replacement(range(k), degree))
+    return np.array([[math.prod(row[i] for i in pick) for pick in picks] for row in directions])
+
+
+def rank_modulo(rows, prime=2_147_483_647):
+    """Rank of integer rows modulo a prime: at most their rank, and mostly equal to it."""
+    left = np.array([[x % prime for x in row] for row in rows], dtype=np.int64)
+    rank = 0
+    for column in range(left.shape[1]):
+        at = np.flatnonzero(left[rank:, column])
+        if len(at):
+            pivot = rank + at[0]
+            left[[rank, pivot]] = left[[pivot, rank]]
+            left[rank] = left[rank] * pow(int(left[rank, column]), -1, prime) % prime
+            for row in range(rank + 1, len(left)):
+                left[row] = (left[row] - left[row, column] * left[rank]) % prime
+            rank += 1
+    return rank
 
 
 def cost_of_map(matrix, offset, source, target, weights):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import least_squares
+from scipy.special import softmax
 
 from reference.theory_experiments import (
     equivalent_experiment,
@@ -24,6 +26,7 @@ from reference.theory_families import (
     minimal_flip,
     mixture,
 )
+from reference.theory_normals import ratio_polynomials
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -135,6 +138,57 @@ def test_independent_ideal_parts_make_an_ideal_whole(seed, n_classes):
         for y in range(n_classes)
     ]
     assert laws_agree(from_conditionals([label, label], group, rows))
+
+
+def test_an_ideal_whole_may_have_parts_that_are_not():
+    half = [Fraction(1, 2)] * 2
+    tells, silent = [[Fraction(3, 4), Fraction(1, 4)], [Fraction(1, 4), Fraction(3, 4)]], [half] * 2
+    parts = [[tells[y], silent[y]] for y in (0, 1)], [[silent[y], tells[y]] for y in (0, 1)]
+    whole = [
+        [[p * q for p in parts[0][y][a] for q in parts[1][y][a]] for a in (0, 1)] for y in (0, 1)
+    ]
+    assert laws_agree(from_conditionals([half, half], half, whole))
+    for part in parts:
+        assert not laws_agree(from_conditionals([half, half], half, part))
+
+
+def part_of_numbers(distance, tau):
+    """E_0 exp(i tau l), l the log ratio of N(distance, 1.5^2) to N(0, 1)."""
+    means, covs = np.array([[0.0], [distance]]), np.array([[[1.0]], [[1.5**2]]])
+    alpha, beta = 0.5 * (1 - 1 / 1.5**2), distance / 1.5**2
+    constant, determinant, numerator = ratio_polynomials(means, covs, 0, [0.0, 1.0])
+    assert (determinant, numerator) == pytest.approx((1 - 2 * alpha, beta**2))
+    grown = 1 - 2j * alpha * tau
+    return np.exp(1j * constant * tau - beta**2 * tau**2 / (2 * grown)) / np.sqrt(grown)
+
+
+def test_beside_categories_normal_parts_do_not_make_up_for_each_other():
+    tau = np.linspace(-6.0, 6.0, 121)
+
+    def nearest_categories(distance, m):
+        """How near a second group with this distance comes, by any probabilities of m."""
+        first = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
+        goal = part_of_numbers(1.0, tau) * transform(first)
+
+        def miss(x):
+            laws = softmax(x.reshape(2, m), axis=1)
+            apart = part_of_numbers(distance, tau) * transform(laws) - goal
+            return np.concatenate([apart.real, apart.imag])
+
+        starts = np.random.default_rng(0).normal(size=(3, 2 * m))
+        return min(abs(least_squares(miss, start, bounds=(-20, 20)).fun).max() for start in starts)
+
+    def transform(laws):
+        return np.exp(1j * tau[:, None] * np.log(laws[1] / laws[0])) @ laws[0]
+
+    assert nearest_categories(1.0, 3) < 1e-6
+    assert min(nearest_categories(1.2, m) for m in (3, 5)) > 1e-3
+    # why: the quotient of the parts of two groups tends to C exp(i c tau), |C| < 1 or > 1,
+    # and |C| = |quotient of the sums|, which comes back to 1 arbitrarily far out
+    far = [abs(part_of_numbers(1.2, t) / part_of_numbers(1.0, t)) for t in (1e3, 1e4)]
+    beta_squares = (1.44 - 1.0) / 1.5**4
+    alpha = 0.5 * (1 - 1 / 1.5**2)
+    assert far == pytest.approx([np.exp(-beta_squares / (8 * alpha**2))] * 2, rel=1e-4)
 
 
 @given(SEEDS)

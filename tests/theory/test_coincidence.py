@@ -226,3 +226,20 @@ def test_class_free_bijections_and_independence_are_sufficient(seed, n_classes, 
         labels = [[Fraction(1, 3), Fraction(2, 3)], [Fraction(2, 3), Fraction(1, 3)]]
         pair = [row[:2] for row in rows]
         assert not laws_agree(from_conditionals(labels, [Fraction(1, 2)] * 2, pair))
+
+
+@given(SEEDS, CLASSES)
+def test_unequal_base_rates_allow_one_criterion_at_a_time(seed, n_classes):
+    # rows are the predictions themselves, their rates given the label common to the groups
+    rng = random.Random(seed)
+    rates = [random_simplex(rng, 3, zeros=True) for _ in range(n_classes)]
+    base = [random_simplex(rng, n_classes) for _ in range(2)]
+    joint = from_conditionals(base, random_simplex(rng, 2), [[row] * 2 for row in rates])
+    for k in range(3):
+        shares = [
+            sum(row[a][k] for row in joint) / probability(joint, None, a) for a in groups_of(joint)
+        ]
+        apart = sum((p - q) * row[k] for p, q, row in zip(*base, rates, strict=True))
+        assert shares[0] - shares[1] == apart
+        if n_classes == 2 and base[0] != base[1]:
+            assert (apart == 0) == (rates[0][k] == rates[1][k])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -12,18 +13,28 @@ from scipy.optimize import least_squares
 
 from isonomy.ideal import bayes_rates, ideal_violation, is_ideal
 from isonomy.ideal._criteria.alignment import alignment_residual
+from isonomy.ideal._criteria.spectra import (
+    class_spectra,
+    mixture_weights,
+    mixtures_decide,
+    spectral_distance,
+)
 from reference.ideal import random_joint
 from reference.strategies import random_covariance, random_matrix
 from reference.theory_normals import (
     ROOT_TRIPLES,
+    beside_the_middle,
     conditions_hold,
     gram,
+    ideal_but_not_affine,
     joint_of,
     log_ratio_transform,
+    monomials,
     not_affine,
     on_line,
     polynomials_differ,
     precision_triple,
+    rank_modulo,
     ratio_polynomials,
     same_law_of_posterior,
 )
@@ -172,10 +183,13 @@ def test_no_affine_condition_is_necessary_from_three_classes_in_three_dimensions
     assert polynomials_differ(cells(joint, 0), cells(joint, 1), rng) < 1e-9
     rates = bayes_rates(joint, rng.uniform(size=(3, 3)))
     assert rates.largest_gap < 4 * rates.error
-    # the violation of the library is sufficient alone here, and says more than 0
-    assert ideal_violation(joint) > 0.01
+    # the library decides by the law and not by a map: no affine map joins the groups
+    assert is_ideal(joint)
+    assert alignment_residual(*cells(joint, 0), *cells(joint, 1)) > 0.01
     # negative control: one entry less, and the law of the posterior differs
-    assert differ(not_affine(((6.0, 2.0, 6.0), (3.0, 8.0, 3.5))), rng) > 1e-4
+    apart = not_affine(((6.0, 2.0, 6.0), (3.0, 8.0, 3.5)))
+    assert differ(apart, rng) > 1e-4
+    assert ideal_violation(apart) > 1e-3
 
 
 @pytest.mark.parametrize(("seed", "kind"), [(0, "free"), (2, "line"), (3, "zero")])
@@ -256,3 +270,60 @@ def test_conditions_on_a_reference_class_are_sufficient(seed, n_classes, d):
 def _root(matrix):
     values, vectors = np.linalg.eigh(matrix)
     return vectors * np.sqrt(values) @ vectors.T
+
+
+@given(SEEDS, st.integers(3, 4), st.integers(3, 4), st.sampled_from(["same", "mean", "spread"]))
+@settings(max_examples=25)
+def test_geometric_means_beside_their_middle_decide(seed, n_classes, d, kind):
+    rng = np.random.default_rng(seed)
+    first, second = ideal_but_not_affine(rng, n_classes, d)
+    if kind == "mean":
+        second[0][-1, 0] += 0.3
+    if kind == "spread":
+        second[1][-1] *= 1.1
+    apart = 0.0
+    for s in rng.dirichlet(np.ones(n_classes), size=4):
+        pairs = zip(beside_the_middle(*first, s), beside_the_middle(*second, s), strict=True)
+        apart = max(apart, *(abs(p - q).max() for p, q in pairs))
+    assert (apart < 1e-9) == (kind == "same")
+    assert (same_law_of_posterior(first, second, rng) < 1e-9) == (kind == "same")
+    # what the library compares says the same
+    assert (spectral_distance(class_spectra(*first), class_spectra(*second)) < 1e-9) == (
+        kind == "same"
+    )
+
+
+@pytest.mark.parametrize(("n_classes", "d"), [(3, 2), (3, 60), (4, 3), (4, 6), (5, 3), (10, 2)])
+def test_the_mixtures_compared_are_in_general_position(n_classes, d):
+    assert mixtures_decide(n_classes, d)
+    # no form of degree d + 1 vanishes at all directions: exact, modulo a prime
+    weights = mixture_weights(n_classes, d)
+    directions = np.array([[round((x - 1 / n_classes) * 2**40) for x in s[1:]] for s in weights])
+    values = monomials(directions.astype(object), d + 1)
+    assert values.shape[1] == math.comb(d + n_classes - 1, n_classes - 2)
+    assert rank_modulo(values) == values.shape[1]
+    # and with fewer directions than forms some do
+    assert rank_modulo(values[: values.shape[1] - 1]) < values.shape[1]
+
+
+def test_polynomials_are_known_from_lines_in_general_position():
+    # D and N have degree d and d + 1: known on d + 2 lines through 0 (K = 3) they are known
+    rng = np.random.default_rng(0)
+    d = 3
+    first, _ = ideal_but_not_affine(rng, 3, d)
+    first[0][:] = rng.normal(size=(3, d))
+    lines, sizes = rng.normal(size=(d + 2, 2)), np.linspace(-1, 1, d + 2)
+    goal = np.array([0.0, *rng.normal(size=2)])
+    for part in (1, 2):
+        along = [
+            np.linalg.solve(
+                np.vander(sizes, d + 2, increasing=True),
+                [ratio_polynomials(*first, 0, np.array([0.0, *(r * u)]))[part] for r in sizes],
+            )
+            for u in lines
+        ]
+        found = sum(
+            (monomials(goal[None, 1:], k) @ np.linalg.lstsq(monomials(lines, k), row)[0])[0]
+            for k, row in enumerate(np.transpose(along))
+        )
+        assert found == pytest.approx(ratio_polynomials(*first, 0, goal)[part])

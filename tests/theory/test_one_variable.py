@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from isonomy.ideal import nearest_ideal
 from isonomy.ideal._univariate import best_line
@@ -80,6 +81,25 @@ def test_the_wrong_side_costs_more():
     assert moment.maps["b"].matrix[0, 0] == pytest.approx(slope)
     assert moment.maps["b"].offset[0] == pytest.approx(offset)
     assert moment.kl == pytest.approx(line_cost(slope, offset, move, stay, np.full(2, 0.25)))
+
+
+def test_a_map_that_is_not_affine_may_be_nearer():
+    joint = on_line([[0, 0], [5, 2]], np.ones((2, 2)))
+    affine = nearest_ideal(joint, moves=["b"])
+    assert affine.global_optimum
+    assert affine.kl == pytest.approx(0.1571, abs=5e-5)
+    x = np.linspace(-10.0, 15.0, 100_001)
+    u = (x - 2.5) / 1.165
+    image = 0.952 * x - 1.379 - 0.952 * 0.877 * 1.165 * np.sqrt(2 * np.pi) * (ndtr(u) - 0.5)
+    slope = np.gradient(image, x)
+    assert slope.min() > 0
+    paid = 0.0
+    for mean, goal in ((0, 0), (5, 2)):
+        # KL(T # P || Q) = E ln[p(X) / (T'(X) q(T(X)))]
+        logs = -0.5 * (x - mean) ** 2 - np.log(slope) + 0.5 * (image - goal) ** 2
+        density = np.exp(-0.5 * (x - mean) ** 2) / np.sqrt(2 * np.pi)
+        paid += 0.25 * np.trapezoid(density * logs, x)
+    assert paid == pytest.approx(0.0781, abs=5e-5)
 
 
 def whole_cost(cells, slopes, offsets, means, sds, q):

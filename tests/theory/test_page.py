@@ -9,14 +9,14 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parents[1]
 PAGE = (ROOT / "docs/theory.md").read_text(encoding="utf-8")
-NAMED = re.findall(r"`(tests/theory/test_\w+\.py)::(test_\w+)`", PAGE)
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGE)
 
 
-def written():
-    """Every test function of this folder but those of this file, with its file."""
+def written(folder):
+    """Every test function under a folder but those of this file, with its file."""
     return {
         (path.relative_to(ROOT).as_posix(), node.name)
-        for path in TESTS.glob("test_*.py")
+        for path in folder.rglob("test_*.py")
         if path.name != Path(__file__).name
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
@@ -25,11 +25,11 @@ def written():
 
 def test_every_test_that_the_page_names_exists():
     assert len(NAMED) > 50
-    assert set(NAMED) - written() == set()
+    assert set(NAMED) - written(TESTS.parent) == set()
 
 
 def test_every_test_of_the_theory_is_named_on_the_page():
-    assert written() - set(NAMED) == set()
+    assert written(TESTS) - set(NAMED) == set()
 
 
 def test_every_numbered_statement_has_its_test():

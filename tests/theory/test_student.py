@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isonomy.distributions import AffineMap, Normal, StudentT
+from isonomy.distributions import AffineMap, JointDistribution, Normal, StudentT
+from isonomy.ideal import bayes_rates, ideal_violation, is_ideal
 from reference.strategies import random_covariance, random_matrix
+from reference.student import mean_log_by_one_integral, mean_log_by_two_integrals
 from reference.theory_families import (
     cauchy_log_density,
     cauchy_quantiles,
     turn_about_i,
 )
+from reference.theory_normals import ideal_but_not_affine, joint_of
 
 N = 40_001
 SEEDS = st.integers(0, 2**32 - 1)
@@ -68,6 +71,62 @@ def angle_between(z, goal):
     """The turn about i that carries z to goal: the disc (z - i)/(z + i) turns by twice it."""
     there, here = ((w - 1j) / (w + 1j) for w in (goal, z))
     return np.angle(there / here) / 2
+
+
+def student_joint(groups, df):
+    """Equally likely cells at locations and scales (K, d), (K, d, d) of every group; df (K,)."""
+    cells = {
+        (y, a): StudentT(means[y], covs[y], df[y])
+        for a, (means, covs) in enumerate(groups)
+        for y in range(len(means))
+    }
+    return JointDistribution(cells, dict.fromkeys(cells, 1 / len(cells)))
+
+
+@given(SEEDS, st.integers(2, 4), st.integers(1, 4))
+@settings(max_examples=20)
+def test_the_violation_of_student_cells_sees_affine_images_alone(seed, n_classes, d):
+    rng = np.random.default_rng(seed)
+    df = 2.0 + np.arange(n_classes)
+    covs = np.array([random_covariance(rng, d, condition=5.0) for _ in range(n_classes)])
+    cells = 2 * rng.normal(size=(n_classes, d)), covs
+    move = random_matrix(rng, d)
+    image = cells[0] @ move.T + 1.0, move @ covs @ move.T
+    assert ideal_violation(student_joint([cells, image], df)) < 1e-7
+    image[1][-1] *= 1.1
+    assert ideal_violation(student_joint([cells, image], df)) > 1e-4
+    # normal cells of these locations and scales are ideal, though no affine map joins them
+    pair = ideal_but_not_affine(rng, 3, 3)
+    means, covs = (np.stack(both, 1) for both in zip(*pair, strict=True))
+    assert is_ideal(joint_of(means, covs, np.full((3, 2), 1 / 6)))
+    assert not is_ideal(student_joint(pair, [3.0] * 3))
+
+
+def test_student_cells_may_be_ideal_where_the_violation_is_not_0():
+    # the Cauchy laws of the test above
+    t = (3 + np.sqrt(5)) / 2
+    groups = [([[0.0], [x]], [[[1.0]], [[s * s]]]) for x, s in [(1.0, 1.0), (0.0, t)]]
+    joint = student_joint([(np.array(m), np.array(c)) for m, c in groups], [1.0, 1.0])
+    assert ideal_violation(joint) > 0.1
+    assert bayes_rates(joint, np.array([[0.0, 1.0], [1.7, 0.0]])).largest_gap < 1e-9
+
+
+@given(SEEDS, st.integers(1, 3), st.sampled_from([1.5, 2.0, 5.0]), st.sampled_from([2.0, 9.0]))
+@settings(max_examples=10)
+def test_the_divergence_is_one_integral(seed, d, df, df_q):
+    rng = np.random.default_rng(seed)
+    sizes, shifts = np.exp(rng.normal(size=d)), rng.normal(size=d)
+    moved = mean_log_by_one_integral(sizes, shifts, df, df_q)
+    assert moved == pytest.approx(
+        mean_log_by_two_integrals(sizes, shifts / np.sqrt(sizes), df, df_q), rel=1e-8
+    )
+    still = mean_log_by_one_integral(np.ones(d), np.zeros(d), df, df_q)
+    goal = StudentT(np.zeros(d), np.eye(d), df_q)
+    apart = StudentT(np.zeros(d), np.eye(d), df).kl_divergence(goal)
+    expected = apart - 0.5 * np.log(sizes).sum() + 0.5 * (df_q + d) * (moved - still)
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    law = StudentT(turn @ shifts, turn * sizes @ turn.T, df)
+    assert law.kl_divergence(goal) == pytest.approx(expected, rel=1e-8)
 
 
 @given(st.sampled_from([0.3, 1.0, 1.5, 2.0]), st.floats(-3.0, 3.0), st.floats(0.2, 5.0))

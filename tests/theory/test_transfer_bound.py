@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from isonomy.ideal import bayes_rates, certify, nearest_ideal
+from isonomy.ideal import bayes_rates, certify, is_ideal, nearest_ideal
 from isonomy.ideal._certify.transfer import total_variation_bound
 from reference.ideal import random_joint
 from reference.theory_normals import on_line
@@ -69,19 +69,20 @@ def test_no_head_has_a_larger_gap(seed, n_classes, n_groups):
                     assert abs(rate[y, a] - rate[y, b]) <= t[y, a] + t[y, b] + 1e-12
 
 
-@given(SEEDS)
-def test_the_certificate_states_this_bound(seed):
-    joint = random_joint(np.random.default_rng(seed), 2, 2, 1, spread=0.5)
-    solution = nearest_ideal(joint, moves=["b"])
+@given(SEEDS, st.integers(1, 2))
+@settings(max_examples=20)
+def test_the_certificate_states_this_bound(seed, d):
+    joint = random_joint(np.random.default_rng(seed), 2, 3, d, spread=0.5)
+    solution = nearest_ideal(joint)
     certificate = certify(solution)
     for y in (0, 1):
-        cell = joint.cells[y, "b"]
-        steered = solution.maps["b"].push(cell)
-        goal = solution.canonical[y]
-        divergence = min(steered.kl_divergence(goal), goal.kl_divergence(steered))
-        assert certificate.transfer_bound[y] == pytest.approx(
-            float(total_variation_bound(divergence)), abs=1e-7
-        )
+        goal, bounds = solution.canonical[y], []
+        for a in "abc":
+            steered = solution.maps[a].push(joint.cells[y, a])
+            divergence = min(steered.kl_divergence(goal), goal.kl_divergence(steered))
+            bounds.append(float(total_variation_bound(divergence)))
+        pairs = [bounds[i] + bounds[j] for i in range(3) for j in range(i)]
+        assert certificate.transfer_bound[y] == pytest.approx(max(pairs), abs=1e-7)
 
 
 @given(SEEDS, st.sampled_from(["information", "moment"]))
@@ -126,3 +127,17 @@ def test_the_joint_form_fails_for_the_nearest_ideal_too():
     at = (1.0 - move.offset[0]) / move.matrix[0, 0]
     gap = ndtr(2.0 - 1.0) - (ndtr(-at) if move.matrix[0, 0] > 0 else ndtr(at))
     assert gap > 0.5 > np.sqrt(8 * found.kl)
+
+
+def test_a_head_that_ignores_the_group_needs_canonical_rows():
+    joint = on_line([[0, 0], [1, -1]], np.ones((2, 2)))
+    assert is_ideal(joint)
+    assert bayes_rates(joint, 1 - np.eye(2)).largest_gap < 1e-12
+    rates = [1 - ndtr(0.5 - joint.means[1, a, 0]) for a in (0, 1)]
+    assert rates == pytest.approx([0.69, 0.07], abs=5e-3)
+    # canonical rows: one law given the label, in every group
+    found = nearest_ideal(joint)
+    for y in (0, 1):
+        steered = [found.maps[a].push(joint.cells[y, a]) for a in "ab"]
+        assert steered[0].mean == pytest.approx(steered[1].mean, abs=1e-9)
+        assert steered[0].covariance == pytest.approx(steered[1].covariance)

@@ -48,6 +48,7 @@ class CellRows:
             shrinkage=shrinkage,
             sample_weight=None if self.weight is None else self.weight[kept],
             per_group=self.per_group,
+            check="ignore",  # families are about to be compared
         )
 
 

@@ -106,7 +106,7 @@ class FittedCells(CellArrays):
         sample_weight: ArrayLike | None = None,
         per_group: bool = True,
         df: float | None = None,
-        check: Literal["ignore", "warn"] = "ignore",
+        check: Literal["warn", "ignore"] = "warn",
     ) -> Self:
         """Fit by maximum likelihood, covariances shrunk on request.
 
@@ -134,9 +134,9 @@ class FittedCells(CellArrays):
         df : float, optional
             "student_t": degrees of freedom; estimated by default, one number for all cells.
             Other families have none; "auto" uses it where it takes Student-t cells.
-        check : "ignore" or "warn"
-            "warn": look at the skewness and kurtosis of every column within the cells of a
-            "normal" or "lognormal" fit, on at most about 5,000 rows.
+        check : "warn" or "ignore"
+            "warn": where ``family`` is "normal" or "lognormal", look at the skewness and
+            kurtosis of every column within the cells, on at most about 2,500 rows.
 
         Raises
         ------
@@ -152,13 +152,13 @@ class FittedCells(CellArrays):
         Warns
         -----
         NonNormalWarning
-            With ``check="warn"``, if a column does not look normal within cells.
+            With ``check="warn"``, if a column does not look so within cells (p below .001).
 
         Notes
         -----
         Covariances have divisor n (the cell's total weight), priors are shares of the
         weight. It does not promise that the cells are normal: ``check="warn"`` looks at the
-        columns, ``goodness_of_fit`` at whole cells.
+        columns one by one, ``goodness_of_fit`` at whole cells.
 
         Examples
         --------
@@ -171,7 +171,7 @@ class FittedCells(CellArrays):
         where = "JointDistribution.fit"
         check_choice("family", family, (*KINDS, "auto"), where=where)
         check_choice("covariance", covariance, ("full", "tied", "diagonal"), where=where)
-        check_choice("check", check, ("ignore", "warn"), where=where)
+        check_choice("check", check, ("warn", "ignore"), where=where)
         checked = check_shrinkage(shrinkage, where=where)
         if df is not None and family not in ("student_t", "auto"):
             raise InvalidInputError(
@@ -196,9 +196,9 @@ class FittedCells(CellArrays):
             chosen = family
         how = {"per_group": per_group, "tied": covariance == "tied"}
         rows = read_rows(X, y, sensitive_features, sample_weight, chosen, **how, where=where)
-        if check == "warn" and chosen in ("normal", "lognormal"):
+        if check == "warn" and family in ("normal", "lognormal"):
             codes = rows.y_codes, rows.group_codes
-            warn_if_not_normal(rows.values, *codes, names=rows.names, family=chosen, where=where)
+            warn_if_not_normal(rows.values, *codes, names=rows.names, family=family, where=where)
         moments, method = collect_moments(rows, covariance, checked)
         if chosen == "student_t":
             return cls._fit_student(moments, rows, covariance, checked, df, where=where)

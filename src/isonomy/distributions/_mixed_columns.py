@@ -46,7 +46,11 @@ class MixedColumns:
 
     def numeric_table(self, X: Any, *, where: str) -> Table:
         """Return the numeric columns with the way back."""
-        return read_table(_take(X, self._named(X, self.numeric, where=where)), where=where)
+        return read_table(self.numeric_part(X, where=where), where=where)
+
+    def numeric_part(self, X: Any, *, where: str) -> Any:
+        """Return the numeric columns of X, of X's own kind."""
+        return _take(X, self._named(X, self.numeric, where=where))
 
     def categories(self, X: Any, *, where: str) -> NDArray[Any]:
         """Return the categorical columns, (n_samples, c), of objects."""

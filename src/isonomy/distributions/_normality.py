@@ -16,11 +16,11 @@ __all__ = ["ColumnCheck", "check_columns", "warn_if_not_normal"]
 
 Floats = NDArray[np.float64]
 
-_LEVEL = 0.01
+_LEVEL = 0.001
 _MIN_ROWS = 20
 """Rows of a cell from which the transformed kurtosis is near normal (Anscombe and Glynn)."""
 
-_MAX_ROWS = 5_000
+_MAX_ROWS = 2_500
 """Rows looked at in all: a check of millions of rows would cost as much as their fit."""
 
 _MIN_PER_CELL = 50
@@ -57,7 +57,7 @@ def check_columns(
     With z_1, z_2 the normal transforms of a cell's skewness (D'Agostino 1970) and kurtosis
     (Anscombe and Glynn 1983), ``sum over C cells of z_1^2 + z_2^2`` is chi-square with 2C
     degrees of freedom where the cells are normal. Cells may have means and spreads of their
-    own. At most about 5,000 rows, drawn with a fixed seed, are looked at; correlations and
+    own. At most about 2,500 rows, drawn with a fixed seed, are looked at; correlations and
     joint shapes are not.
     """
     d = values.shape[1]
@@ -93,7 +93,7 @@ def warn_if_not_normal(
     Warns
     -----
     NonNormalWarning
-        If a column's Holm-adjusted p is below 0.01.
+        If a column's Holm-adjusted p is below 0.001.
     """
     found = check_columns(values, y_codes, group_codes)
     low = np.where(np.isnan(found.p), 1.0, found.p)

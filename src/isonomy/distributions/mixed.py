@@ -146,6 +146,7 @@ class MixedJoint(Frozen):
         shrinkage: Shrinkage = None,
         smoothing: float = 0.5,
         sample_weight: ArrayLike | None = None,
+        check: Literal["warn", "ignore"] = "warn",
     ) -> Self:
         """Fit the numeric columns and the categorical ones, and test their independence.
 
@@ -166,6 +167,8 @@ class MixedJoint(Frozen):
             As in ``CategoricalJoint.fit``.
         sample_weight : (n_samples,), optional
             Integer weights equal repeated rows; the tests count rows.
+        check : "warn" or "ignore"
+            As in ``JointDistribution.fit``.
 
         Raises
         ------
@@ -175,6 +178,11 @@ class MixedJoint(Frozen):
             If a cell has too few rows, or columns are constant or collinear.
         InvalidInputError
             If an argument has a wrong shape or value, or one kind of column is missing.
+
+        Warns
+        -----
+        NonNormalWarning
+            As in ``JointDistribution.fit``.
 
         Notes
         -----
@@ -200,9 +208,9 @@ class MixedJoint(Frozen):
         categorical = CategoricalJoint.fit(
             X, y, columns=columns.categorical, smoothing=smoothing, **common
         )
-        numeric = JointDistribution.fit(
-            values, y, family=family, covariance=covariance, shrinkage=shrinkage, **common
-        )
+        how: dict[str, Any] = {"family": family, "covariance": covariance, "check": check}
+        part = columns.numeric_part(X, where=where)
+        numeric = JointDistribution.fit(part, y, shrinkage=shrinkage, **how, **common)
         read = read_categories(X, columns.categorical, where=where)
         cells = counts_of_cells(len(values), y, sensitive_features, None, where=where).cells
         tests = rank_tests_within(

@@ -1,4 +1,4 @@
-"""Is a distribution ideal? Tested by the exact characterisations of theory.md section 2.
+"""Is a distribution ideal? Tested by the exact characterisations of docs/theory.md, section 5.
 
 Each compares what an affine change of a group's coordinates cannot alter. Conditions
 on one reference class are never used: they can hold for one choice and fail for another.
@@ -16,12 +16,7 @@ from isonomy.errors import InvalidInputError
 from isonomy.ideal._categorical.criteria import categorical_rounding, categorical_violation
 from isonomy.ideal._cells import Array
 from isonomy.ideal._criteria.alignment import alignment_residual
-from isonomy.ideal._criteria.spectra import (
-    Spectra,
-    geometric_spectra,
-    spectral_distance,
-    two_class_spectrum,
-)
+from isonomy.ideal._criteria.spectra import class_spectra, mixtures_decide, spectral_distance
 from isonomy.ideal._priors import label_dependence
 from isonomy.ideal._tied.closed_form import class_coordinates
 
@@ -38,7 +33,7 @@ def is_ideal(joint: AnyJoint, tol: float | None = None) -> bool:
 
     Parameters
     ----------
-    joint : JointDistribution
+    joint : JointDistribution, CategoricalJoint or MixedJoint
     tol : float, optional
         Largest :func:`ideal_violation` that counts as none. Default: what rounding can
         cause, ``1000 d eps [c (1 + m^2) + sqrt(c) (1 + m) o]``, at most 1e-6, with d =
@@ -53,7 +48,7 @@ def is_ideal(joint: AnyJoint, tol: float | None = None) -> bool:
     Raises
     ------
     InvalidInputError
-        If ``joint`` is no JointDistribution, or ``tol`` is negative.
+        If ``joint`` is none of these, or ``tol`` is negative.
 
     Notes
     -----
@@ -72,7 +67,7 @@ def ideal_violation(joint: AnyJoint) -> float:
 
     Parameters
     ----------
-    joint : JointDistribution
+    joint : JointDistribution, CategoricalJoint or MixedJoint
 
     Returns
     -------
@@ -83,36 +78,40 @@ def ideal_violation(joint: AnyJoint) -> float:
     Raises
     ------
     InvalidInputError
-        If ``joint`` is no JointDistribution.
+        If ``joint`` is none of these (mixtures of normals have no characterisation).
 
     Notes
     -----
-    Always: max |P(y | a) - P(y | a')|. Besides, relative to 1 + the largest value compared:
+    Always: max |P(y | a) - P(y | a')|. Besides, for normal cells, relative to 1 + the larger
+    of the two values compared:
 
-    * one variable: differences of ln(sigma_y / sigma_0) and of (mu_y - mu_0) / sigma_0, the
-      latter up to one sign a pair of groups;
-    * covariances tied within each group: differences of the entries of the Gram matrix
-      ``(mu_y - mu_0)' S_a^-1 (mu_z - mu_0)``;
+    * one variable: differences of ln(sigma_y / sigma_z) and of |mu_y - mu_z| / sqrt(sigma_y
+      sigma_z), over all classes y, z (equal distances on a line: equal up to one sign);
+    * covariances tied within each group: differences of the squared Mahalanobis distances
+      ``(mu_y - mu_z)' S_a^-1 (mu_y - mu_z)`` (as good as the Gram matrix of the means);
     * two classes: differences of the ordered ln eigenvalues of ``S_0a^-1 S_1a``, and the
       area between the two step functions that give, for each l, the squared whitened mean
       difference in the eigenspaces up to l (clustered eigenvalues do no harm: mass that
       moves within a cluster moves by the cluster's width only), and their totals;
-    * three classes or more: with precisions P_y and weights s that sum to 1, ``prod p_y^s_y``
-      is in proportion to a normal law G_s of precision ``sum s_y P_y``; the pairs of G_s and
-      G_(1/K, .., 1/K) are compared as two classes are, for s each class and for a fixed list
-      of mixtures. Agreement at all s is proved to be necessary and sufficient; a difference
-      at some s is one at almost all, and no fixed list can promise more.
+    * three classes or more: every pair of classes is compared as two classes are (up to
+      10^8 / d^3 pairs), and so are, with precisions P_y and weights s that sum to 1, the
+      normal laws G_s in proportion to ``prod p_y^s_y``, of precision ``sum s_y P_y``, and
+      G_(1/K, .., 1/K): for s each class and for a fixed list of mixtures. Agreement at all s
+      is necessary and sufficient; so is agreement on the list where it has as many mixtures
+      as ``(d+K-1 choose K-2)``, as it does up to 10^8 / d^3 and 3,700 of them. Beyond, it is
+      necessary, and sufficient for almost every list.
 
     For LogNormal and Nonparanormal cells the same on latent coordinates. For StudentT cells,
     whose degrees of freedom are equal over groups, the same on locations and scales, and
-    everywhere sufficient alone: 0 proves that the distribution is ideal, more does not prove
-    that it is not. (There three classes or more in three dimensions or more are compared by
-    what the best affine map found between the groups' cells leaves.)
+    sufficient alone: 0 proves that the groups' cells are affine images of each other and the
+    distribution ideal, more does not prove that it is not. (Where equal spectra need no
+    affine map, from three classes and three dimensions on, they are compared by what the
+    best affine map found between the groups' cells leaves.)
     For a CategoricalJoint the laws of the posterior vector are compared between groups, atom by
     atom (energy distance; exact up to 2,000 combinations of categories). For a MixedJoint the
-    larger of its parts' violations, sufficient alone: with Y independent of A and independent
-    parts, parts with the same law of the posterior give a whole with the same law of it.
-    Source: theory.md section 2; proofs in docs/theory.md, section 5.
+    larger of its parts' violations: sufficient, and for numeric cells that are normal in latent
+    coordinates also necessary, if some combination of categories is possible in every class.
+    Proofs: docs/theory.md, section 5, and for other families 14 and 15.
     """
     if isinstance(joint, CategoricalJoint):
         return categorical_violation(joint)
@@ -120,8 +119,8 @@ def ideal_violation(joint: AnyJoint) -> float:
         return max(ideal_violation(joint.numeric), categorical_violation(joint.categorical))
     if not isinstance(joint, JointDistribution):
         raise InvalidInputError(
-            f"`joint` passed to `ideal_violation` must be a JointDistribution, got "
-            f"{type(joint).__name__}. Fit one with `JointDistribution.fit`."
+            f"`joint` passed to `ideal_violation` must be a JointDistribution, CategoricalJoint "
+            f"or MixedJoint, got {type(joint).__name__}. Fit one with `JointDistribution.fit`."
         )
     prior = np.asarray(joint.prior, dtype=np.float64)
     means = np.asarray(joint.means, dtype=np.float64)
@@ -139,19 +138,11 @@ def _shape_violation(joint: JointDistribution, means: Array, covs: Array) -> flo
     if joint.is_tied:
         return _tied(means, covs[0])
     cells = [(means[:, a], covs[:, a]) for a in range(n_groups)]
-    if n_classes == 2:
-        return _largest_over_pairs(spectral_distance, [two_class_spectrum(*c) for c in cells])
-    if joint.family == "student_t" and d > 2:
-        # equal normal spectra need no affine map there, and t laws have only that
+    by_spectra = n_classes == 2 or (d == 2 and mixtures_decide(n_classes, d))
+    if joint.family == "student_t" and not by_spectra:
+        # there equal spectra need no affine map, and t laws have only that
         return _largest_over_pairs(lambda p, q: alignment_residual(*p, *q), cells)
-    return _largest_over_pairs(_furthest_spectra, [geometric_spectra(*c) for c in cells])
-
-
-def _furthest_spectra(p: Spectra, q: Spectra) -> float:
-    return max(
-        spectral_distance(a, b)
-        for a, b in zip(zip(*p, strict=True), zip(*q, strict=True), strict=True)
-    )
+    return _largest_over_pairs(spectral_distance, [class_spectra(*c) for c in cells])
 
 
 def _largest_over_pairs(distance: Any, items: list[Any]) -> float:
@@ -160,28 +151,26 @@ def _largest_over_pairs(distance: Any, items: list[Any]) -> float:
 
 
 def _relative(a: Array, b: Array) -> float:
-    """Return max |a - b| / (1 + max |a|, |b|)."""
-    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
-    return float(np.abs(a - b).max(initial=0.0) / (1.0 + size))
+    """Return the largest |a - b| / (1 + max(|a|, |b|)), entry by entry."""
+    return float((np.abs(a - b) / (1.0 + np.maximum(np.abs(a), np.abs(b)))).max(initial=0.0))
 
 
 def _univariate(means: Array, variances: Array) -> float:
-    log_ratio = 0.5 * np.log(variances / variances[0])
-    far = (means - means[0]) / np.sqrt(variances[0])
-
-    def distance(a: int, b: int) -> float:
-        either = min(_relative(far[:, a], s * far[:, b]) for s in (1.0, -1.0))
-        return max(_relative(log_ratio[:, a], log_ratio[:, b]), either)
-
-    return _largest_over_pairs(distance, list(range(means.shape[1])))
+    # every pair of classes in its own unit: a class far away hides nothing; points on a line
+    # of equal distances are equal up to one sign
+    log_ratio = 0.5 * np.log(variances[:, None] / variances[None])
+    apart = np.abs(means[:, None] - means[None])
+    apart = apart / (variances[:, None] * variances[None]) ** 0.25
+    both = np.stack([log_ratio, apart])
+    return _largest_over_pairs(_relative, [both[..., a] for a in range(means.shape[1])])
 
 
 def _tied(means: Array, covs: Array) -> float:
-    grams = []
+    distances = []
     for a in range(means.shape[1]):
         points = class_coordinates(means[:, a], covs[a])
-        grams.append(points @ points.T)
-    return _largest_over_pairs(_relative, grams)
+        distances.append(((points[:, None] - points[None]) ** 2).sum(axis=2))
+    return _largest_over_pairs(_relative, distances)
 
 
 def rounding_tolerance(joint: AnyJoint) -> float:

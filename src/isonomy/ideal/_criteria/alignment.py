@@ -1,7 +1,8 @@
 """The best affine map between two groups of normal cells, found explicitly.
 
-Used only where no characterisation is known to be exact: Student-t cells of free scale
-matrices, three or more classes, three or more features. The map found is a witness: a
+Used only where no characterisation is known to be exact and equal spectra need no affine
+map: Student-t cells of free scale matrices, three or more classes and features (or two
+features and classes so many that spectra do not decide). The map found is a witness: a
 residual of 0 proves that the cells are affine images of each other; a positive one proves
 nothing.
 """
