@@ -249,7 +249,20 @@ def test_many_rows_are_thinned_evenly_over_cells(monkeypatch):
 
 def test_fit_with_auto_takes_the_choice():
     X, y, a = draw("lognormal", n=200)
-    assert JointDistribution.fit(X, y, sensitive_features=a, family="auto").family == "lognormal"
+    joint = JointDistribution.fit(X, y, sensitive_features=a, family="auto")
+    assert joint.family == "lognormal"
+    found = choose_family(X, y, sensitive_features=a).to_dict()
+    assert joint.family_choice.to_dict() == found
+    plain = JointDistribution.fit(X, y, sensitive_features=a, family="lognormal")
+    assert plain.family_choice is None
+    assert plain == joint  # how a family was chosen is no part of the law
+
+
+@pytest.mark.parametrize("family", ["normal", "lognormal", "student_t"])
+def test_only_transforms_can_be_shared_by_groups(family):
+    X, y, a = draw("lognormal", n=100)
+    with pytest.raises(InvalidInputError, match="`per_group` of `JointDistribution.fit` must be T"):
+        JointDistribution.fit(X, y, sensitive_features=a, family=family, per_group=False)
 
 
 @pytest.mark.parametrize(

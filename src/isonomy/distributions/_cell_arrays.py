@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from isonomy.distributions.lognormal import LogNormal
 from isonomy.distributions.nonparanormal import Nonparanormal
 from isonomy.distributions.normal import GaussianFamily, Normal
 from isonomy.distributions.student_t import StudentT
+
+if TYPE_CHECKING:
+    from isonomy.distributions.families import FamilyChoice
 
 __all__ = ["KINDS", "Cell", "CellArrays", "Family"]
 
@@ -36,6 +39,7 @@ class CellArrays(Frozen):
         "classes",
         "covariances",
         "family",
+        "family_choice",
         "groups",
         "means",
         "prior",
@@ -49,6 +53,7 @@ class CellArrays(Frozen):
     covariances: NDArray[np.float64]
     prior: NDArray[np.float64]
     shape: Shape | None
+    family_choice: FamilyChoice | None
     _lowers: NDArray[np.float64]
 
     def _set(
@@ -67,7 +72,7 @@ class CellArrays(Frozen):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         rest = {"classes": classes, "groups": groups, "family": family, "shape": shape}
-        for name, value in rest.items():
+        for name, value in (rest | {"family_choice": None}).items():
             object.__setattr__(self, name, value)
 
     @classmethod

@@ -47,7 +47,7 @@ class CellRows:
             covariance=covariance,
             shrinkage=shrinkage,
             sample_weight=None if self.weight is None else self.weight[kept],
-            per_group=self.per_group,
+            per_group=self.per_group or family != "nonparanormal",
             check="ignore",  # families are about to be compared
         )
 

@@ -121,7 +121,8 @@ class FittedCells(CellArrays):
         family : "normal", "lognormal", "nonparanormal", "student_t" or "auto"
             Of the cells. "nonparanormal": columns are normal behind strictly monotone
             splines, which know the group (``per_group``) but never the label. "auto": the
-            one that :func:`~isonomy.distributions.choose_family` prefers on held-out rows.
+            one that :func:`~isonomy.distributions.choose_family` prefers on held-out rows;
+            ``.family_choice`` of the result keeps what it found.
         covariance : "full", "tied" or "diagonal"
             One covariance a cell; one a group, pooled over its labels; variances alone.
         shrinkage : None, "oas", "ledoit-wolf" or a number in [0, 1]
@@ -130,7 +131,7 @@ class FittedCells(CellArrays):
         sample_weight : (n_samples,), optional
             Integer weights equal repeated rows.
         per_group : bool
-            "nonparanormal": one transform a group, or one for all.
+            "nonparanormal": one transform a group, or one for all. True for other families.
         df : float, optional
             "student_t": degrees of freedom; estimated by default, one number for all cells.
             Other families have none; "auto" uses it where it takes Student-t cells.
@@ -178,31 +179,33 @@ class FittedCells(CellArrays):
                 f"`df` of `{where}` must be None for family={family!r}, got {df!r}: only "
                 "Student-t cells have degrees of freedom."
             )
-        chosen: Family
+        if not per_group and family not in ("nonparanormal", "auto"):
+            raise InvalidInputError(
+                f"`per_group` of `{where}` must be True for family={family!r}, got {per_group!r}: "
+                "only nonparanormal cells have transforms that groups could share."
+            )
         if family == "auto":
             # imported here: it fits every family by this very method
             from isonomy.distributions.families import choose_family
 
-            chosen = choose_family(
-                X,
-                y,
-                sensitive_features=sensitive_features,
-                covariance=covariance,
-                shrinkage=shrinkage,
-                sample_weight=sample_weight,
-                per_group=per_group,
-            ).family
-        else:
-            chosen = family
-        how = {"per_group": per_group, "tied": covariance == "tied"}
-        rows = read_rows(X, y, sensitive_features, sample_weight, chosen, **how, where=where)
+            how: dict[str, Any] = {"covariance": covariance, "shrinkage": shrinkage}
+            how |= {"sensitive_features": sensitive_features, "sample_weight": sample_weight}
+            choice = choose_family(X, y, per_group=per_group, **how)
+            how["per_group"] = per_group or choice.family != "nonparanormal"
+            how["df"] = df if choice.family == "student_t" else None
+            best = cls.fit(X, y, family=choice.family, check="ignore", **how)
+            object.__setattr__(best, "family_choice", choice)
+            return best
+        tied = covariance == "tied"
+        labels = y, sensitive_features, sample_weight
+        rows = read_rows(X, *labels, family, per_group=per_group, tied=tied, where=where)
         if check == "warn" and family in ("normal", "lognormal"):
             codes = rows.y_codes, rows.group_codes
             warn_if_not_normal(rows.values, *codes, names=rows.names, family=family, where=where)
         moments, method = collect_moments(rows, covariance, checked)
-        if chosen == "student_t":
+        if family == "student_t":
             return cls._fit_student(moments, rows, covariance, checked, df, where=where)
-        return cls._estimate(moments, chosen, covariance, method, where=where, shape=rows.shape)
+        return cls._estimate(moments, family, covariance, method, where=where, shape=rows.shape)
 
     @classmethod
     def _fit_student(

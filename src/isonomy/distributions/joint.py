@@ -57,6 +57,8 @@ class JointDistribution(FittedCells):
         where it is Student-t.
     shape : Marginals, Freedom or None
         The transforms T_a of a nonparanormal law, the degrees of freedom of a Student-t law.
+    family_choice : FamilyChoice or None
+        What ``fit(family="auto")`` found; no part of the law: copies and files are without it.
 
     Raises
     ------
