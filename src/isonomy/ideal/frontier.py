@@ -17,20 +17,15 @@ from isonomy._atomic import atomic_path, write_text_atomic
 from isonomy._validation import check_count, check_real
 from isonomy.distributions import JointDistribution
 from isonomy.errors import InvalidInputError, UnsupportedProgrammeError
+from isonomy.ideal._budget import Reached, descend
 from isonomy.ideal._cells import Array
-from isonomy.ideal._free.moves import narrowed
-from isonomy.ideal._geodesic import Geodesic
 from isonomy.ideal._priors import Priors
 from isonomy.ideal._request import MapFamily
 from isonomy.ideal.bayes import rates_for_costs
 from isonomy.ideal.criteria import ideal_violation
-from isonomy.ideal.nearest import nearest_ideal, solve_ideal
+from isonomy.ideal.nearest import nearest_ideal
 
 __all__ = ["Frontier", "FrontierPoint", "least_violation", "violation_frontier"]
-
-_MAX_ROUNDS = 200
-_ENOUGH = 1e-9
-"""Relative fall of the violation in a round below which the search stops."""
 
 _FIGURES = (".png", ".svg", ".pdf")
 
@@ -280,10 +275,10 @@ def violation_frontier(
 
     For a given I the optimum is the law on the way from D to I, proportional to
     ``p^(1-s) p~^s``, with s as large as the budget allows; for a given D' it is the nearest
-    ideal law in the moment direction. The two are done in turn, which never raises the
-    violation, from the nearest ideal law to D and from the last budget's: a larger budget
-    never has a larger violation. Nothing proves that the global least was found. Source:
-    docs/theory.md 16.
+    ideal law in the moment direction. The two are done in turn, with leaps where they creep
+    (SQUAREM), from the nearest ideal law to D and from the last budget's. Neither a round nor
+    a larger budget ever has a larger violation. Nothing proves that the global least was found.
+    Source: docs/theory.md 16.
 
     Examples
     --------
@@ -320,10 +315,9 @@ def violation_frontier(
     for done, i in enumerate(order.tolist()):
         if progress is not None:
             progress(f"budget {asked[i]:.3g}", done, len(asked))
-        runs = [_descend(joint, goal, float(asked[i]), how | {"priors": priors}) for goal in starts]
-        best = min(runs, key=lambda run: run.violation)
-        found[i] = best
-        starts = [first.distribution, best.ideal]
+        best = _best(joint, starts, float(asked[i]), how | {"priors": priors})
+        found[i] = _judged(joint, best, float(asked[i]))
+        starts = [first.distribution, best.goal]
     return Frontier(tuple(found[i] for i in range(len(asked))), first.kl)
 
 
@@ -338,42 +332,20 @@ def _check_budgets(budgets: ArrayLike, *, where: str) -> Array:
     return asked
 
 
-def _descend(
-    joint: JointDistribution, goal: JointDistribution, budget: float, how: dict[str, Any]
-) -> FrontierPoint:
-    """Alternate the best law within the budget and the ideal law nearest to it."""
-    s, law = Geodesic.between(joint, goal).within(budget)
-    violation, converged, rounds, state = law.kl_divergence(goal), False, 0, None
-    while rounds < _MAX_ROUNDS and s < 1.0:
-        rounds += 1
-        pending = solve_ideal(law, direction="moment", start=state, **how)
-        state = pending.solved.state
-        if pending.request.family == "free":
-            state = narrowed(state)
-        nearer = pending.solution().distribution
-        t, candidate = Geodesic.between(joint, nearer).within(budget)
-        value = candidate.kl_divergence(nearer)
-        fall = violation - value
-        if fall > 0.0:
-            s, law, goal, violation = t, candidate, nearer, value
-        if fall <= _ENOUGH * (violation + np.finfo(np.float64).tiny):
-            converged = True
+def _best(
+    joint: JointDistribution, goals: list[JointDistribution], budget: float, how: dict[str, Any]
+) -> Reached:
+    """Return the least violation reached from ``goals``; an ideal law ends the search."""
+    runs: list[Reached] = []
+    for goal in goals:
+        runs.append(descend(joint, goal, budget, how))
+        if runs[-1].strength >= 1.0:
             break
-    converged = converged or s >= 1.0
-    return _judged(joint, law, goal, budget, s, violation, rounds, converged)
+    return min(runs, key=lambda run: run.violation)
 
 
-def _judged(
-    joint: JointDistribution,
-    law: JointDistribution,
-    goal: JointDistribution,
-    budget: float,
-    strength: float,
-    violation: float,
-    rounds: int,
-    converged: bool,
-) -> FrontierPoint:
-    n_classes = len(law.classes)
+def _judged(joint: JointDistribution, reached: Reached, budget: float) -> FrontierPoint:
+    law, n_classes = reached.law, len(joint.classes)
     rng = np.random.default_rng(0)
     costs = [1.0 - np.eye(n_classes)]
     costs += [c * costs[0] for c in rng.uniform(0.1, 1.0, (_N_COSTS, n_classes, n_classes))]
@@ -381,13 +353,13 @@ def _judged(
     return FrontierPoint(
         budget=budget,
         kl=law.kl_divergence(joint),
-        violation=violation,
+        violation=reached.violation,
         criterion=ideal_violation(law),
         bayes_gap=max(r.largest_gap for r in rates),
         risk=rates[0].risk,
-        strength=strength,
+        strength=reached.strength,
         distribution=law,
-        ideal=goal,
-        n_rounds=rounds,
-        converged=converged,
+        ideal=reached.goal,
+        n_rounds=reached.n_rounds,
+        converged=reached.converged,
     )
