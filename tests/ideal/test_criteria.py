@@ -13,6 +13,7 @@ from isonomy.errors import InvalidInputError
 from isonomy.ideal import bayes_rates, ideal_violation, is_ideal, nearest_ideal
 from isonomy.ideal._criteria.alignment import alignment_residual
 from isonomy.ideal._criteria.spectra import class_spectra, mixture_weights
+from isonomy.ideal.criteria import rounding_tolerance
 from reference.ideal import random_joint
 from reference.strategies import random_covariance, random_matrix
 from reference.theory_normals import (
@@ -219,7 +220,7 @@ def test_the_order_of_classes_and_groups_decides_nothing(seed, n_classes, d, kin
 
 
 @given(SEEDS, st.integers(3, 5), st.integers(3, 5), st.sampled_from(["same", "mean", "spread"]))
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_the_verdict_is_that_of_the_law_of_the_posterior(seed, n_classes, d, kind):
     # ideal laws whose groups no affine map joins, and small changes of them
     rng = np.random.default_rng(seed)
@@ -316,6 +317,21 @@ def test_the_alignment_finds_a_planted_map_with_repeated_eigenvalues():
     move = rng.normal(size=(d, d)) + 3 * np.eye(d)
     residual = alignment_residual(means, covs, means @ move.T + 1, move @ covs @ move.T)
     assert residual < 1e-10
+
+
+@pytest.mark.parametrize("power", [-100, 100])
+@pytest.mark.parametrize(("n_classes", "d"), [(2, 1), (2, 3), (4, 1), (4, 3)])
+@pytest.mark.parametrize("kind", ["free", "tied"])
+def test_units_decide_nothing(n_classes, d, kind, power):
+    rng = np.random.default_rng(7)
+    joint = random_joint(rng, n_classes, 2, d, kind=kind)
+    units = 10.0 ** (power * np.linspace(1.0, 0.2, d))
+    arrays = joint.prior, joint.classes, joint.groups
+    scaled = JointDistribution.from_arrays(
+        joint.means * units, joint.covariances * units[:, None] * units, *arrays
+    )
+    assert ideal_violation(scaled) == pytest.approx(ideal_violation(joint), rel=1e-9)
+    assert rounding_tolerance(scaled) == pytest.approx(rounding_tolerance(joint), rel=1e-9)
 
 
 def test_the_default_tolerance_grows_with_conditioning_and_stays_bounded():

@@ -78,3 +78,42 @@ def points_of(matrix, width):
     found = np.zeros((len(matrix) + 1, width))
     found[1:, : len(matrix)] = vectors * np.sqrt(np.maximum(values, 0.0))
     return found
+
+
+def least_total(means, covs, weights, direction, starts):
+    """Least sum_ya w_ya KL over ideal laws that keep the first column, by SLSQP on the laws.
+
+    ``means`` (K, G, d), ``covs`` (G, d, d). Each group has its own points (K, f), V, B and b;
+    that whitened squared distances agree between groups is a constraint.
+    """
+    k, n_groups, d = means.shape
+    f = d - 1
+    size = (k - 1) * f + f * f + f + f
+
+    def law(x, a):
+        part = x[a * size : (a + 1) * size]
+        points = np.vstack([np.zeros(f), part[: (k - 1) * f].reshape(k - 1, f)])
+        return points, group_law(part[(k - 1) * f :], points, means[:, a], covs[a], 1)
+
+    def total(x):
+        value = 0.0
+        for a in range(n_groups):
+            points = law(x, a)[0]
+            part = x[a * size + (k - 1) * f : (a + 1) * size]
+            value += divergence(part, points, means[:, a], covs[a], weights[:, a], 1, direction)
+        return value
+
+    def apart(x):
+        grams = [gram(*law(x, a)[1]) for a in range(n_groups)]
+        upper = np.triu_indices(len(grams[0]))
+        return np.concatenate([(g - grams[0])[upper] for g in grams[1:]])
+
+    values = []
+    for start in starts:
+        run = minimize(
+            total, start, method="SLSQP", constraints={"type": "eq", "fun": apart},
+            options={"maxiter": 500, "ftol": 1e-12},
+        )  # fmt: skip
+        if np.abs(apart(run.x)).max() < 1e-6:
+            values.append(float(run.fun))
+    return min(values)

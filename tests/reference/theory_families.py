@@ -94,3 +94,26 @@ def split_gram(means, cov, n_first):
     rest = w - u @ slope
     inner = cov[n_first:, n_first:] - c_uw.T @ slope
     return u @ np.linalg.solve(c_uu, u.T), rest @ np.linalg.solve(inner, rest.T)
+
+
+def kept_value(split, points, q, *, inward):
+    """Least sum_y q_y KL of cells with the law of u kept and the rest an image of ``points``.
+
+    ``split``: means of u (K, p), its covariance, means of the rest (K, f), its covariance.
+    The closed form of one map, in rows times the root of A.
+    """
+    u, s_u, rest, s_w = split
+    root = np.sqrt(q)[:, None]
+    m = root * (u - q @ u)
+    a = np.linalg.inv(np.eye(len(q)) + m @ np.linalg.solve(s_u, m.T))
+    own, goal = root * (points - q @ points), root * (rest - q @ rest)
+    own_cov, goal_cov = np.eye(points.shape[1]), s_w
+    if inward:
+        own, goal, own_cov, goal_cov = goal, own, goal_cov, own_cov
+    g = own_cov + own.T @ a @ own
+    left = np.linalg.solve(np.linalg.cholesky(g), own.T @ a @ goal)
+    h = np.linalg.svd(np.linalg.solve(np.linalg.cholesky(goal_cov), left.T), compute_uv=False)
+    v = 0.5 * (h + np.sqrt(h * h + 4.0))
+    logs = np.linalg.slogdet(g)[1] - np.linalg.slogdet(own_cov)[1]
+    spread = np.trace(np.linalg.solve(goal_cov, goal.T @ a @ goal))
+    return float((0.5 * v * v - v * h - np.log(v) - 0.5).sum() + 0.5 * logs + 0.5 * spread)

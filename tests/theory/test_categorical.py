@@ -150,6 +150,10 @@ def test_an_ideal_whole_may_have_parts_that_are_not():
     assert laws_agree(from_conditionals([half, half], half, whole))
     for part in parts:
         assert not laws_agree(from_conditionals([half, half], half, part))
+    # where W tells the class for certain, U may be anything
+    certain = [[Fraction(1), Fraction(0)], [Fraction(0), Fraction(1)]]
+    whole = [[[p * q for p in parts[0][y][a] for q in certain[y]] for a in (0, 1)] for y in (0, 1)]
+    assert laws_agree(from_conditionals([half, half], half, whole))
 
 
 def part_of_numbers(distance, tau):

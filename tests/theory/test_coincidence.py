@@ -204,7 +204,14 @@ def test_one_class_of_two_gives_parity_where_certain_rows_weigh_alike(seed, n_gr
     assert laws_agree(joint, 1)
     costs = [random_cost(rng, 2) for _ in range(6)]
     assert all(opportunity_gap(joint, c, random_ties(seed), classes=[1]) == 0 for c in costs)
-    nothing = {law_of_posterior(joint, a).get((1, 0), Fraction(0)) for a in groups_of(joint)}
+    nothing = set()
+    for a in groups_of(joint):
+        nothing.add(law_of_posterior(joint, a).get((1, 0), Fraction(0)))
+        law, given = law_of_posterior(joint, a, 1), probability(joint, 1, a) / group[a]
+        assert sum(joint[0][a]) + sum(joint[1][a]) == group[a]
+        assert law_of_posterior(joint, a).get((1, 0), 0) == 1 - given * sum(
+            m / point[1] for point, m in law.items()
+        )
     assert laws_agree(joint) == (len(nothing) == 1)
     assert laws_agree(joint) or not equal
 

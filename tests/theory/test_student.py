@@ -84,7 +84,7 @@ def student_joint(groups, df):
 
 
 @given(SEEDS, st.integers(2, 4), st.integers(1, 4))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_the_violation_of_student_cells_sees_affine_images_alone(seed, n_classes, d):
     rng = np.random.default_rng(seed)
     df = 2.0 + np.arange(n_classes)

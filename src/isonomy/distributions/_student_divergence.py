@@ -2,8 +2,8 @@
 
 For X = m + L z / sqrt(tau), tau ~ Gamma(nu/2, rate nu/2), and Q a quadratic form in X,
 ``E ln(1 + Q/w)`` is the double integral over tau and s of ``(1 - e^{-sQ/w}) e^{-s} / s``.
-With s = tau r the integral over tau is closed, and one over ln r is left: it is analytic
-in a strip, so that the trapezoidal rule converges geometrically.
+With s = tau r / 2 the integral over tau is closed, and one over ln r is left: analytic in
+a strip, so that the trapezoidal rule converges geometrically.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def white_divergence(roots: Floats, shifts: Floats, df_p: Floats, df_q: Floats) 
 
     The divergence is that of B = 1, e = 0 (0 for equal df) plus ``-ln |det B| + (w + d)/2``
     times the difference of two such integrals, formed under the integral: nothing cancels
-    where the laws are close. Derivation: tests/reference/student.py has the double integral.
+    where the laws are close. Proof: docs/theory.md, 14.3; the double integral is in
+    tests/reference/student.py.
     """
     n, d = shifts.shape
     df_p, df_q = np.broadcast_to(df_p, (n,)), np.broadcast_to(df_q, (n,))

@@ -159,8 +159,8 @@ def _univariate(means: Array, variances: Array) -> float:
     # every pair of classes in its own unit: a class far away hides nothing; points on a line
     # of equal distances are equal up to one sign
     log_ratio = 0.5 * np.log(variances[:, None] / variances[None])
-    apart = np.abs(means[:, None] - means[None])
-    apart = apart / (variances[:, None] * variances[None]) ** 0.25
+    unit = variances**0.25
+    apart = np.abs(means[:, None] - means[None]) / unit[:, None] / unit[None]
     both = np.stack([log_ratio, apart])
     return _largest_over_pairs(_relative, [both[..., a] for a in range(means.shape[1])])
 

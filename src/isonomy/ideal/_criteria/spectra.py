@@ -6,7 +6,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy.linalg import eigh, solve_triangular
+from scipy.linalg import solve_triangular
 
 from isonomy.ideal._cells import Array
 
@@ -34,8 +34,11 @@ _FEWEST = 8
 
 def two_class_spectrum(means: Array, covs: Array) -> Spectra:
     """Return ln eigenvalues of S_0^-1 S_1, rising, and the squared mean difference in each."""
-    values, vectors = eigh(covs[1], covs[0])
-    return np.log(values), (vectors.T @ (means[1] - means[0])) ** 2
+    first, second = np.linalg.cholesky(covs)
+    # singular values of a quotient of roots keep digits that those of the matrices lose
+    vectors, values, _ = np.linalg.svd(solve_triangular(first, second, lower=True))
+    far = vectors.T @ solve_triangular(first, means[1] - means[0], lower=True)
+    return 2.0 * np.log(values[::-1]), far[::-1] ** 2
 
 
 def class_spectra(means: Array, covs: Array) -> Spectra:
