@@ -1,5 +1,7 @@
 """choose_family: the true family on simulated rows, and what has no density stays out."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +107,8 @@ def test_an_atom_never_decides(seed, share):
     without = choose_family(X[:, 1:], y, sensitive_features=a)
     assert with_atom.discrete_columns == ("x0",)
     assert with_atom.scores == without.scores
+    assert "Left out, having no density: x0. Numbers among them are steered" in str(with_atom)
+    assert "Left out" not in str(without)
 
 
 @pytest.mark.parametrize("step", [1.0, 0.25])
@@ -253,6 +257,7 @@ def test_fit_with_auto_takes_the_choice():
     assert joint.family == "lognormal"
     found = choose_family(X, y, sensitive_features=a).to_dict()
     assert joint.family_choice.to_dict() == found
+    assert copy.deepcopy(joint).family_choice.to_dict() == found
     plain = JointDistribution.fit(X, y, sensitive_features=a, family="lognormal")
     assert plain.family_choice is None
     assert plain == joint  # how a family was chosen is no part of the law

@@ -143,3 +143,79 @@ def test_rows_that_are_not_normal_are_called_so():
     for family in ("lognormal", "auto"):
         JointDistribution.fit(X, y, sensitive_features=a, family=family)
     JointDistribution.fit(np.log(X), y, sensitive_features=a)
+
+
+def bad_rows(case):
+    """Rows of the issue's table: name -> (X, y, groups, options of the fit)."""
+    rng = np.random.default_rng(11)
+    y, a = np.divmod(np.arange(160) % 4, 2)
+    X = rng.normal(size=(160, 2)) + y[:, None] + 0.5 * a[:, None] * (1 + y[:, None])
+    if case == "cells of two rows":
+        keep = (y == 0) | (a == 0) | (np.arange(160) < 8)
+        return X[keep], y[keep], a[keep], {"shrinkage": "oas"}
+    if case == "copy":
+        return np.r_[X, X], np.r_[y, y], np.repeat([0, 1], 160), {}
+    if case == "separable":
+        return X + 100.0 * y[:, None] * [1.0, 0.5], y, a, {}
+    if case == "rare":
+        rare = (y == 1) & (a == 1)
+        weight = np.where(rare, 1e-6 / rare.sum(), 1.0 / (~rare).sum())
+        return X, y, a, {"sample_weight": weight}
+    if case == "wide":
+        return rng.normal(size=(24, 8)) + y[:24, None], y[:24], a[:24], {"shrinkage": "oas"}
+    return np.exp(X), y, a, {}
+
+
+CASES = ["cells of two rows", "copy", "separable", "rare", "wide", "skewed"]
+
+
+@pytest.mark.parametrize("moves", ["all", [1]])
+@pytest.mark.parametrize("family", ["affine", "symmetric", "diagonal"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_solver_is_exact_on_what_can_be_fitted(case, family, moves):
+    X, y, a, options = bad_rows(case)
+    kind = "diagonal" if family == "diagonal" else "full"
+    joint = JointDistribution.fit(
+        X, y, sensitive_features=a, covariance=kind, check="ignore", **options
+    )
+    solution = nearest_ideal(joint, map_family=family, moves=moves)
+    assert_ideal(solution)
+    certificate = certify(solution)
+    assert certificate.bayes_gap_after <= certificate.bayes_gap_error + 0.02
+    moved = solution.steer(X, sensitive_features=a)
+    assert np.isfinite(moved).all()
+    nothing = "Price: none. The fitted distribution is ideal already, and no group moves."
+    assert (nothing in str(certificate)) == (case == "copy")
+    if case == "copy":
+        assert solution.kl < 1e-12
+        assert moved == pytest.approx(X, abs=1e-6)
+
+
+@pytest.mark.parametrize("groups", ["given", "blind"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_steerer_serves_what_can_be_fitted(case, groups):
+    X, y, a, options = bad_rows(case)
+    weight = {k: options[k] for k in options if k == "sample_weight"}
+    steerer = IdealSteerer(groups=groups, random_state=0)  # non-normal rows: no warning
+    steerer.fit(X, y, sensitive_features=a, **weight)
+    known = {"sensitive_features": a} if groups == "given" else {}
+    moved = steerer.transform(X, **known)
+    assert np.isfinite(moved).all()
+    if case == "copy":
+        assert moved == pytest.approx(X, abs=1e-6)
+        assert "no group moves" in str(steerer.certificate_)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal", "tied"])
+def test_two_rows_a_cell_or_few_rows_are_refused_with_a_remedy(covariance):
+    for case in ("cells of two rows", "wide"):
+        X, y, a, _ = bad_rows(case)
+        X = np.c_[X, X[:, :1] ** 2] if case == "cells of two rows" else np.c_[X, X**2]
+        if covariance == "full" or (covariance, case) == ("tied", "wide"):
+            with pytest.raises(SingularCovarianceError, match=r"got \d+ rows for .*`shrinkage"):
+                JointDistribution.fit(X, y, sensitive_features=a, covariance=covariance)
+        else:
+            joint = JointDistribution.fit(
+                X, y, sensitive_features=a, covariance=covariance, check="ignore"
+            )
+            assert np.isfinite(joint.covariances).all()

@@ -50,7 +50,7 @@ def frontier(line):
 
 
 @given(seed=seeds, s=st.floats(0.05, 0.95))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_laws_on_the_way_are_the_normalised_products(seed, s):
     joint = a_joint(seed, d=1)
     goal = nearest_ideal(joint).distribution
@@ -72,6 +72,28 @@ def test_laws_on_the_way_are_the_normalised_products(seed, s):
     weights = joint.prior ** (1 - s) * goal.prior**s * integrals
     expected = weights / weights.sum(axis=0) * joint.group_prior
     assert law.prior == pytest.approx(expected, rel=1e-6)
+
+
+@given(seed=seeds, share=st.floats(0.01, 0.99), tied=st.booleans(), n_classes=st.integers(2, 3))
+@settings(max_examples=15)
+def test_the_price_is_the_divergence_and_the_budget_is_spent(seed, share, tied, n_classes):
+    joint = a_joint(seed, tied=tied, n_classes=n_classes)
+    goal = a_joint(seed + 1, tied=tied, n_classes=n_classes)
+    prior = goal.prior / goal.group_prior * joint.group_prior
+    goal = JointDistribution.from_arrays(
+        goal.means,
+        goal.covariances[0] if tied else goal.covariances,
+        prior,
+        joint.classes,
+        joint.groups,
+    )
+    way = Geodesic.between(joint, goal)
+    assert way._price()(share) == pytest.approx(way.at(share).kl_divergence(joint), rel=1e-9)
+    budget = share * goal.kl_divergence(joint)
+    s, law = way.within(budget)
+    assert 0.0 < s < 1.0
+    assert law.kl_divergence(joint) <= budget
+    assert law.kl_divergence(joint) == pytest.approx(budget, rel=1e-7)
 
 
 @given(seed=seeds, s=st.floats(0.05, 0.95))
@@ -123,6 +145,20 @@ def test_a_general_optimiser_finds_no_less(line, frontier, share):
     assert point.kl <= budget
     assert point.violation <= theirs * (1 + 1e-3)
     assert theirs <= point.violation * (1 + 1e-2)  # the optimiser got there too
+
+
+def test_leaps_end_where_plain_rounds_end(line, frontier):
+    """The literal alternation, without leaps: never lower than what is found."""
+    budget = 0.5 * frontier.whole
+    law, value = line, np.inf
+    for _ in range(60):
+        goal = nearest_ideal(law, direction="moment").distribution
+        _, law = Geodesic.between(line, goal).within(budget)
+        value = law.kl_divergence(goal)
+    found = least_violation(line, budget)
+    assert found.violation <= value * (1 + 1e-9)
+    assert found.violation == pytest.approx(value, rel=1e-6)
+    assert found.n_rounds < 30
 
 
 def test_one_group_moves_and_the_other_stays(line):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm, polar
 from scipy.stats import ortho_group, special_ortho_group
 
-from isonomy.distributions import AffineMap, JointDistribution, LogNormal, Normal
+from isonomy.distributions import AffineMap, JointDistribution, LogNormal, Normal, kl_divergence
 from isonomy.distributions._paths import rotation_power
 from isonomy.errors import InvalidInputError, SingularCovarianceError
 from isonomy.ideal import ideal_violation, nearest_ideal, partial_ideal
@@ -160,6 +160,20 @@ def test_partial_laws_lead_from_the_fitted_to_the_ideal_law(seed, tied, n_classe
     # the ends of a path are not told apart by less than its middle from either
     assert middle.kl_divergence(joint) >= 0.0
     assert ideal_violation(near) < 1e-5 < ideal_violation(joint)
+
+
+@given(seed=seeds, tied=st.booleans(), n_classes=st.integers(2, 3), d=st.integers(1, 3))
+@settings(max_examples=15)
+def test_on_the_way_every_cell_comes_nearer_to_its_ideal(seed, tied, n_classes, d):
+    protected = [0] if tied and d == 3 else None
+    joint = a_joint(seed, n_classes=n_classes, d=d, tied=tied)
+    solution = nearest_ideal(joint, protected=protected)
+    laws = [partial_ideal(solution, s) for s in np.linspace(0.0, 1.0, 9)]
+    for pair, goal in solution.distribution.cells.items():
+        left = [kl_divergence(law.cells[pair], goal) for law in laws]
+        assert left[-1] == pytest.approx(0.0, abs=1e-12)
+        assert (np.diff(left) < 1e-10).all()
+        assert (np.diff(left, 2) > -1e-8 * (1.0 + left[0])).all()
 
 
 def test_cells_go_by_the_straight_path_of_optimal_transport():

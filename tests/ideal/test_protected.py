@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isonomy.distributions import JointDistribution, LogNormal, Normal
+from isonomy.distributions import JointDistribution, LogNormal, Normal, StudentT
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
 from isonomy.ideal import (
     certify,
@@ -187,6 +187,30 @@ def test_no_other_common_gram_matrix_is_nearer(seed, n_classes, n_groups, direct
     assert tried == 24
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(("seed", "n_classes", "d"), [(0, 2, 2), (1, 2, 3), (4, 3, 3)])
+def test_a_general_optimiser_on_the_laws_themselves_pays_no_less(seed, n_classes, d, direction):
+    joint = a_joint(seed, n_classes=n_classes, d=d)
+    solution = nearest_ideal(joint, protected=[0], direction=direction)
+    weights = np.asarray(solution.distribution.prior if direction == "information" else joint.prior)
+    ours = float((weights * np.array([[solution.kl_by_cell[y, a] for a in joint.groups]
+                                      for y in joint.classes])).sum())  # fmt: skip
+    rng = np.random.default_rng(seed)
+    f = d - 1
+    starts = []
+    for _ in range(8 if d == 2 else 2):
+        start = []
+        for a in range(2):
+            lower = np.linalg.cholesky(joint.covariances[0, a])[1:, 1:]
+            start += [rng.normal(size=(n_classes - 1) * f), lower.ravel(), np.zeros(2 * f)]
+        starts.append(np.concatenate(start))
+    theirs = oracle.least_total(
+        np.asarray(joint.means), joint.covariances[0], weights, direction, starts
+    )
+    assert ours <= theirs + 1e-6
+    assert ours == pytest.approx(theirs, rel=1e-3)  # the optimiser got there too
+
+
 def test_two_classes_one_column_kept_and_one_free_is_a_line_search():
     """Known answer: the least over the common squared distance, on a fine grid."""
     joint = a_joint(11, d=2)
@@ -266,8 +290,7 @@ def test_groups_that_stay_must_be_ideal_already():
 def test_protecting_what_agrees_already_costs_nothing():
     joint = a_joint(5, d=4)
     ideal = nearest_ideal(joint).distribution
-    again = nearest_ideal(ideal, protected=[2])
-    assert again.kl == pytest.approx(0.0, abs=1e-9)
+    assert nearest_ideal(ideal, protected=[2]).kl == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("priors", ["joint", "reference", "reweigh"])
@@ -334,7 +357,12 @@ def test_part_of_the_way_protected_columns_stay_too(seed, strength, n_classes):
         ({"protected": ["x"]}, InvalidInputError, r"got \['x'\]"),
         ({"protected": [True]}, InvalidInputError, "positions"),
         ({"protected": [0, 1, 2]}, InvalidInputError, "free to move, got all 3"),
-        ({"protected": [0], "map_family": "symmetric"}, UnsupportedProgrammeError, "'affine'"),
+        (
+            {"protected": [0], "map_family": "symmetric"},
+            UnsupportedProgrammeError,
+            "got 'symmetric'",
+        ),
+        ({"protected": [0], "priors": "keep"}, NotIdealError, "'keep'"),
     ],
 )
 def test_wrong_requests_are_named(how, error, match):
@@ -351,5 +379,22 @@ def test_what_is_not_supported_says_so():
     free = JointDistribution.from_arrays(
         joint.means, covariances, joint.prior, joint.classes, joint.groups
     )
-    with pytest.raises(UnsupportedProgrammeError, match="cells that do not"):
+    with pytest.raises(UnsupportedProgrammeError, match="differ between classes. Fit with"):
         nearest_ideal(free, protected=[0])
+    heavy = {pair: StudentT(law.mean, law.covariance, df=5) for pair, law in joint.cells.items()}
+    with pytest.raises(UnsupportedProgrammeError, match="Student-t cells"):
+        nearest_ideal(JointDistribution(heavy, joint.priors), protected=[0])
+
+
+def test_diagonal_covariances_are_told_to_be_tied():
+    """A fit with covariance="diagonal" has one a class, although maps are free to be affine."""
+    joint = a_joint(0)
+    covariances = np.array(joint.covariances) * np.eye(3)
+    covariances[0] *= 2.0
+    diagonal = JointDistribution.from_arrays(
+        joint.means, covariances, joint.prior, joint.classes, joint.groups
+    )
+    with pytest.raises(UnsupportedProgrammeError, match="covariance='tied'"):
+        nearest_ideal(diagonal, protected=[0])
+    with pytest.raises(UnsupportedProgrammeError, match="`map_family`.*got 'diagonal'. Leave"):
+        nearest_ideal(diagonal, protected=[0], map_family="diagonal")

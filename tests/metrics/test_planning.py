@@ -6,15 +6,20 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import fisher_exact
+from scipy.stats import binom, fisher_exact, hypergeom
 
 from isonomy.errors import InvalidInputError
 from isonomy.metrics import clopper_pearson_interval, rows_needed, simultaneous_gap_bounds
-from isonomy.metrics._verdict_odds import bound_holds, bound_shows, fisher_shows
+from isonomy.metrics._verdict_odds import (
+    _fisher_edge,
+    bound_holds,
+    bound_shows,
+    fisher_shows,
+)
 from reference import samples
 
 
-@pytest.mark.parametrize("n", [(1, 1), (7, 12), (15, 15), (18, 4)])
+@pytest.mark.parametrize("n", [(1, 1), (7, 12), (15, 15), (18, 4), (2, 50)])
 @pytest.mark.parametrize("level", [0.05, 0.4])
 def test_exact_probabilities_are_sums_over_all_outcomes(n, level):
     apart, fisher = samples.apart(n, level), samples.fisher(n, level)
@@ -139,6 +144,38 @@ def test_cells_follow_their_shares():
     assert plan.to_bound == plan.cells_to_bound.sum()
     assert rows_needed(0.5, share=0.25).cells_to_bound.shape == (1, 2)
     assert rows_needed(0.5, share=[1, 1, 1], n_classes=2).cells_to_bound.shape == (2, 3)
+
+
+def test_the_edge_of_fishers_test_is_scipys_where_the_normal_approximation_is_far_off():
+    for n, level in (((4, 300), 0.05), ((90, 90), 1e-4), ((60, 7), 0.4)):
+        k = np.arange(n[0] + 1)
+        edge = _fisher_edge(k, n, level)
+        for j, count in zip(edge, k, strict=True):
+            total = count + np.array([j, j + 1])
+            tail = hypergeom.cdf([j, j + 1], sum(n), total, n[1])
+            assert j == -1 or tail[0] <= level
+            assert j == n[1] or tail[1] > level
+
+
+def test_rates_told_from_none_are_the_same_whichever_group_comes_first():
+    for odds in (fisher_shows, bound_shows):
+        assert odds((30, 400), (0.3, 0.6), 0.05) == odds((400, 30), (0.6, 0.3), 0.05)
+
+
+def test_the_example_of_the_docstring_is_counted_by_hand():
+    """Rows of ``rows_needed(0.2, n_classes=2)``, from sums over every pair of counts."""
+    k = np.arange(166)
+    for n, enough in ((164, False), (165, True)):
+        law = binom.pmf(k[: n + 1], n, 0.4), binom.pmf(k[: n + 1], n, 0.6)
+        power = 0.0
+        for total in range(2 * n + 1):
+            x = np.arange(max(0, total - n), min(n, total) + 1)
+            null = hypergeom.pmf(x, 2 * n, n, total)
+            # the test's size is halved over two classes
+            smaller = np.minimum(np.cumsum(null), np.cumsum(null[::-1])[::-1])
+            shown = 2 * smaller <= 0.05 / 2
+            power += law[0][x[shown]] @ law[1][total - x[shown]]
+        assert (power >= 0.9) == enough
 
 
 def test_arcsine_rows_solve_the_formula():

@@ -176,7 +176,8 @@ def test_nothing_defined_says_so():
 def test_words_and_tables_hold_what_was_computed():
     found = bounds_of([[50, 480], [490, 480]], [[500, 500], [500, 500]])
     text = str(found)
-    assert f"within {found.upper:.3f} of 0 at once" in text
+    said = float(text.partition("within ")[2].partition(" of 0 at once")[0])
+    assert found.upper <= said < found.upper + 0.001
     assert f"at least {found.lower:.3f}" in text
     assert "seen at -0.860 from 500 and 500 rows" in text
     frame = found.to_frame()
@@ -197,3 +198,17 @@ def test_wrong_arguments_are_named():
         simultaneous_gap_bounds(y, [0, 2, 0, 1], sensitive_features=a, pos_label=2)
     with pytest.raises(InvalidInputError, match="must be one of the classes that were judged"):
         simultaneous_gap_bounds(y, y, sensitive_features=a).of_class(7)
+
+
+@pytest.mark.parametrize("n", [150, 40_000])
+def test_words_never_promise_more_than_the_bounds(n):
+    """A bound of 0.00016 is not "within 0.000", nor 99.95 % confidence "100 %"."""
+    y, a = np.divmod(np.arange(4 * n) % 4, 2)
+    found = simultaneous_gap_bounds(y, y, sensitive_features=a, confidence=0.9995)
+    text = str(found)
+    assert text.startswith("With 99.95% confidence")
+    said = float(text.partition("within ")[2].partition(" of 0 at once")[0])
+    assert found.upper <= said <= found.upper + max(0.001, 0.1 * found.upper)
+    apart = simultaneous_gap_bounds(y, np.where(a == 1, y, 1 - y), sensitive_features=a)
+    said = float(str(apart).rpartition("at least ")[2].rstrip("."))
+    assert apart.lower - 0.001 <= said <= apart.lower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.theory_families import geodesic, kl
@@ -61,6 +61,23 @@ def test_normal_cells_stay_normal_on_the_way():
     mean = ((1 - s) * first[0] / first[1] ** 2 + s * second[0] / second[1] ** 2) / precision
     assert there @ x == pytest.approx(mean, abs=1e-9)
     assert there @ (x - mean) ** 2 == pytest.approx(1 / precision, abs=1e-9)
+
+
+@given(st.floats(-2.0, 2.0), st.floats(0.3, 3.0), st.floats(0.05, 0.95))
+@settings(max_examples=20)
+def test_the_price_of_a_cell_is_in_closed_form(m, g, s):
+    x = np.linspace(-40, 40, 80_001)
+    step = x[1] - x[0]
+    first = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    second = np.exp(-0.5 * g * (x - m) ** 2) * np.sqrt(g / (2 * np.pi))
+    there, log_total = geodesic(first * step, second * step, s)
+    p = 1 - s + s * g
+    lean = s * g * m / p
+    half = s * np.log(g) - np.log(p) - s * (1 - s) * g * m**2 / p
+    assert log_total == pytest.approx(0.5 * half, abs=1e-9)
+    inside = there > 1e-300
+    paid = kl(there[inside], (first * step)[inside])
+    assert paid == pytest.approx(0.5 * (1 / p - 1 + np.log(p) + lean**2), abs=1e-8)
 
 
 @given(SEEDS, st.integers(2, 6), st.floats(0.05, 0.95))

@@ -137,7 +137,7 @@ class FittedCells(CellArrays):
             Other families have none; "auto" uses it where it takes Student-t cells.
         check : "warn" or "ignore"
             "warn": where ``family`` is "normal" or "lognormal", look at the skewness and
-            kurtosis of every column within the cells, on at most about 2,500 rows.
+            kurtosis of every column within the cells, on at most 1,000 rows (or 50 a cell).
 
         Raises
         ------
@@ -199,13 +199,14 @@ class FittedCells(CellArrays):
         tied = covariance == "tied"
         labels = y, sensitive_features, sample_weight
         rows = read_rows(X, *labels, family, per_group=per_group, tied=tied, where=where)
-        if check == "warn" and family in ("normal", "lognormal"):
-            codes = rows.y_codes, rows.group_codes
-            warn_if_not_normal(rows.values, *codes, names=rows.names, family=family, where=where)
         moments, method = collect_moments(rows, covariance, checked)
         if family == "student_t":
             return cls._fit_student(moments, rows, covariance, checked, df, where=where)
-        return cls._estimate(moments, family, covariance, method, where=where, shape=rows.shape)
+        fit = cls._estimate(moments, family, covariance, method, where=where, shape=rows.shape)
+        if check == "warn" and family in ("normal", "lognormal"):  # only of rows that have a fit
+            codes = rows.y_codes, rows.group_codes, rows.weight
+            warn_if_not_normal(rows.values, *codes, names=rows.names, family=family, where=where)
+        return fit
 
     @classmethod
     def _fit_student(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from isonomy.errors import NonNormalWarning
 
@@ -20,10 +20,13 @@ _LEVEL = 0.001
 _MIN_ROWS = 20
 """Rows of a cell from which the transformed kurtosis is near normal (Anscombe and Glynn)."""
 
-_MAX_ROWS = 2_500
+_MAX_ROWS = 1_000
 """Rows looked at in all: a check of millions of rows would cost as much as their fit."""
 
 _MIN_PER_CELL = 50
+
+_BLOCK = 10
+"""Columns looked at at once: temporary arrays of more take twice as long to be allocated."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class ColumnCheck:
 
 
 def check_columns(
-    values: NDArray[np.generic], y_codes: NDArray[np.intp], group_codes: NDArray[np.intp]
+    values: NDArray[np.generic],
+    y_codes: NDArray[np.intp],
+    group_codes: NDArray[np.intp],
+    weight: Floats | None = None,
 ) -> ColumnCheck:
     """Test each column's skewness and kurtosis within the (label, group) cells.
 
@@ -46,6 +52,8 @@ def check_columns(
     values : (n, d)
         Latent coordinates: logarithms for log-normal cells.
     y_codes, group_codes : (n,)
+    weight : (n,), optional
+        Rows of weight 0 are left out; other weights are not looked at.
 
     Returns
     -------
@@ -57,31 +65,36 @@ def check_columns(
     With z_1, z_2 the normal transforms of a cell's skewness (D'Agostino 1970) and kurtosis
     (Anscombe and Glynn 1983), ``sum over C cells of z_1^2 + z_2^2`` is chi-square with 2C
     degrees of freedom where the cells are normal. Cells may have means and spreads of their
-    own. At most about 2,500 rows, drawn with a fixed seed, are looked at; correlations and
+    own. At most 1,000 rows, or 50 a cell, drawn with a fixed seed, are looked at; correlations and
     joint shapes are not.
     """
-    d = values.shape[1]
-    cells = [rows for rows in _cell_rows(y_codes, group_codes) if len(rows) >= _MIN_ROWS]
-    statistic, freedom = np.zeros(d), np.zeros(d)
-    skewness, excess, weight = np.zeros(d), np.zeros(d), np.zeros(d)
-    for rows in cells:
-        g1, g2 = _shape_of(np.asarray(values[rows], dtype=np.float64))
-        n, known = len(rows), np.isfinite(g1)
-        z = _skewness_score(g1, n) ** 2 + _kurtosis_score(g2, n) ** 2
-        statistic += np.where(known, z, 0.0)
-        freedom += np.where(known, 2.0, 0.0)
-        skewness += np.where(known, n * g1, 0.0)
-        excess += np.where(known, n * g2, 0.0)
-        weight += np.where(known, n, 0.0)
+    kept, starts = _cells_of_a_sample(y_codes, group_codes, weight)
+    if len(starts) == 0:
+        unknown = np.full(values.shape[1], np.nan)
+        return ColumnCheck(unknown, unknown, unknown, 0)
+    n = np.diff(np.append(starts, len(kept)))[:, None].astype(np.float64)
+    rows = np.asarray(values[kept], dtype=np.float64)
+    blocks = range(0, rows.shape[1], _BLOCK)
+    shapes = [_shape_of(rows[:, j : j + _BLOCK], starts) for j in blocks]
+    g1, g2 = (np.concatenate(part, axis=1) for part in zip(*shapes, strict=True))
+    known = np.isfinite(g1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = np.where(freedom > 0, chi2.sf(statistic, np.maximum(freedom, 1.0)), np.nan)
-        return ColumnCheck(_holm(p), skewness / weight, excess / weight, sum(map(len, cells)))
+        z = _skewness_score(g1, n) ** 2 + _kurtosis_score(g2, n) ** 2
+        share = known * n
+        share = share / share.sum(axis=0)
+        statistic, freedom = np.where(known, z, 0.0).sum(axis=0), 2.0 * known.sum(axis=0)
+        p = np.where(freedom > 0, chdtrc(np.maximum(freedom, 1.0), statistic), np.nan)
+        # a share is NaN where no cell is known
+        skewness = (share * np.where(known, g1, 0.0)).sum(axis=0)
+        excess = (share * np.where(known, g2, 0.0)).sum(axis=0)
+    return ColumnCheck(_holm(p), skewness, excess, len(kept))
 
 
 def warn_if_not_normal(
     values: NDArray[np.generic],
     y_codes: NDArray[np.intp],
     group_codes: NDArray[np.intp],
+    weight: Floats | None = None,
     *,
     names: Sequence[str],
     family: str = "normal",
@@ -95,7 +108,7 @@ def warn_if_not_normal(
     NonNormalWarning
         If a column's Holm-adjusted p is below 0.001.
     """
-    found = check_columns(values, y_codes, group_codes)
+    found = check_columns(values, y_codes, group_codes, weight)
     low = np.where(np.isnan(found.p), 1.0, found.p)
     if low.min(initial=1.0) >= _LEVEL:
         return found
@@ -119,31 +132,42 @@ def warn_if_not_normal(
     return found
 
 
-def _cell_rows(y_codes: NDArray[np.intp], group_codes: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Return the rows of every cell, of large ones a draw with a fixed seed."""
-    flat = y_codes * (int(group_codes.max(initial=0)) + 1) + group_codes
+def _cells_of_a_sample(
+    y_codes: NDArray[np.intp], group_codes: NDArray[np.intp], weight: Floats | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows of cells that are large enough, cell by cell, and where each cell starts."""
+    n_groups = int(group_codes.max(initial=0)) + 1
+    n_cells = (int(y_codes.max(initial=0)) + 1) * n_groups
+    rows = np.arange(len(y_codes)) if weight is None else np.flatnonzero(weight > 0)
+    most = max(_MAX_ROWS, _MIN_PER_CELL * n_cells)
+    if len(rows) > most:
+        rows = rows[np.random.default_rng(0).choice(len(rows), most, replace=False, shuffle=False)]
+    flat = y_codes[rows] * n_groups + group_codes[rows]
+    counts = np.bincount(flat, minlength=n_cells)
     order = np.argsort(flat, kind="stable")
-    cells = np.split(order, np.flatnonzero(np.diff(flat[order])) + 1)
-    most = max(_MIN_PER_CELL, _MAX_ROWS // max(len(cells), 1))
-    rng = np.random.default_rng(0)
-    return [
-        rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-        for rows in cells
-    ]
+    large = counts >= _MIN_ROWS
+    order = order[np.repeat(large, counts)]
+    return rows[order], np.cumsum(counts[large]) - counts[large]
 
 
-def _shape_of(rows: Floats) -> tuple[Floats, Floats]:
-    """Return skewness and excess kurtosis of every column, NaN where it is constant."""
-    rows = rows - rows[0]  # a constant column is now exactly 0, and so is its mean
-    centred = rows - rows.mean(axis=0)
-    square = centred**2
-    variance = square.mean(axis=0)
-    spread = np.where(variance > 0, variance, np.nan)
-    g1 = (square * centred).mean(axis=0) / spread**1.5
-    return g1, (square**2).mean(axis=0) / spread**2 - 3.0
+def _shape_of(rows: Floats, starts: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Return skewness and excess kurtosis (C, d) of blocks of rows, NaN where constant."""
+    n = np.diff(np.append(starts, len(rows)))
+    # a constant column is now exactly 0, and so is its mean
+    rows = rows - np.repeat(rows[starts], n, axis=0)
+    # fourth powers must neither overflow nor vanish
+    rows /= np.maximum(np.abs(rows).max(axis=0), np.finfo(np.float64).tiny)
+    centred = rows - np.repeat(np.add.reduceat(rows, starts) / n[:, None], n, axis=0)
+    square = centred * centred
+    second, third, fourth = (
+        np.add.reduceat(power, starts) / n[:, None]
+        for power in (square, square * centred, square * square)
+    )
+    spread = np.where(second > 0, second, np.nan)
+    return third / spread**1.5, fourth / spread**2 - 3.0
 
 
-def _skewness_score(g1: Floats, n: int) -> Floats:
+def _skewness_score(g1: Floats, n: Floats) -> Floats:
     y = g1 * np.sqrt((n + 1) * (n + 3) / (6 * (n - 2)))
     top = 3 * (n**2 + 27 * n - 70) * (n + 1) * (n + 3)
     beta = top / ((n - 2) * (n + 5) * (n + 7) * (n + 9))
@@ -152,7 +176,7 @@ def _skewness_score(g1: Floats, n: int) -> Floats:
     return score
 
 
-def _kurtosis_score(g2: Floats, n: int) -> Floats:
+def _kurtosis_score(g2: Floats, n: Floats) -> Floats:
     expected = -6 / (n + 1)
     variance = 24 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5))
     x = (g2 - expected) / np.sqrt(variance)

@@ -133,7 +133,11 @@ class FamilyChoice:
                 f"{self.standard_errors[chosen]:.4f}, over {self.n_rows} rows."
             ]
         if self.discrete_columns:
-            said.append(f"Left out, having no density: {_listed(self.discrete_columns)}.")
+            said.append(
+                f"Left out, having no density: {_listed(self.discrete_columns)}. Numbers among "
+                "them are steered like the others, zeros to below 0 too, unless `bounds` or "
+                "`integer_columns` of the steerer keep them possible."
+            )
         if self.rounding:
             said.append(f"Rounded, compared after uniform noise: {_listed(self.rounding)}.")
         if self.skipped:

@@ -58,7 +58,7 @@ class JointDistribution(FittedCells):
     shape : Marginals, Freedom or None
         The transforms T_a of a nonparanormal law, the degrees of freedom of a Student-t law.
     family_choice : FamilyChoice or None
-        What ``fit(family="auto")`` found; no part of the law: copies and files are without it.
+        What ``fit(family="auto")`` found; kept by copies, no part of the law.
 
     Raises
     ------
@@ -159,7 +159,8 @@ class JointDistribution(FittedCells):
     def __reduce__(self) -> tuple[Any, ...]:
         arrays = (self.means, self.covariances, self.prior)
         rest = (self.classes, self.groups, self.family, self.shape)
-        return type(self).from_arrays, (*arrays, *rest)
+        # `Frozen.__setstate__` takes what is no part of the law
+        return type(self).from_arrays, (*arrays, *rest), {"family_choice": self.family_choice}
 
     def sample(
         self, n: int, random_state: Any = None

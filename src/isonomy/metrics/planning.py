@@ -101,8 +101,8 @@ class RowsNeeded:
             f"{_span(self.cells_to_detect)} in a (label, group) cell.\n"
             f"To show that no gap reaches {self.gap:g} where all are 0: {self.to_bound} rows in "
             f"all, {_span(self.cells_to_bound)} in a cell.\n"
-            f"Each with {self.confidence:.0%} confidence over {over} and a chance of "
-            f"{self.power:.0%} to succeed."
+            f"Each with {100 * self.confidence:.12g}% confidence over {over} and a chance of "
+            f"{100 * self.power:.12g}% to succeed."
         )
 
 

@@ -167,16 +167,16 @@ class SimultaneousGapBounds:
             return f"No gap of the {name} is defined: {self.gaps[0].reason}."
         worst = max(defined, key=lambda g: g.upper)
         lines = [
-            f"With {self.confidence:.0%} confidence, all {len(defined)} gaps of the {name} lie "
-            f"within {self.upper:.3f} of 0 at once; the widest bound is that of {_name(worst)}, "
-            f"seen at {worst.gap:+.3f} from {worst.n[0]} and {worst.n[1]} rows."
+            f"With {100 * self.confidence:.12g}% confidence, all {len(defined)} gaps of the {name} "
+            f"lie within {_shown(self.upper, up=True)} of 0 at once; the widest bound is that of "
+            f"{_name(worst)}, seen at {worst.gap:+.3f} from {worst.n[0]} and {worst.n[1]} rows."
         ]
         apart = [g for g in defined if g.lower > 0]
         if apart:
             far = max(apart, key=lambda g: g.lower)
             lines.append(
                 f"{len(apart)} of them are shown to differ from 0, most of all {_name(far)}: at "
-                f"least {far.lower:.3f}."
+                f"least {_shown(far.lower, up=False)}."
             )
         else:
             lines.append("None is shown to differ from 0; that does not show that any is 0.")
@@ -356,6 +356,17 @@ def _name(gap: GapBound) -> str:
     if gap.true is not None and gap.true != gap.label:
         of = f"predicting {gap.label!s} for class {gap.true!s}"
     return f"{of} between {gap.groups[0]!s} and {gap.groups[1]!s}"
+
+
+def _shown(bound: float, *, up: bool) -> str:
+    """Return a bound in (0, 1] rounded away from what it does not promise.
+
+    Three decimals, or two digits where it is below 0.01.
+    """
+    digits = max(3, 1 - int(np.floor(np.log10(max(bound, 1e-300)))))
+    # products that are whole but for rounding stay
+    scaled = np.ceil(bound * 10.0**digits - 1e-9) if up else np.floor(bound * 10.0**digits + 1e-9)
+    return f"{scaled / 10.0**digits:.{digits}f}"
 
 
 def _record(gap: GapBound) -> dict[str, Any]:

@@ -92,8 +92,8 @@ class RowClaim:
         worst = int(np.nanargmax(self.upper))
         shown = (
             f"{start} Of the one classifier that is best for the common cells they show, with "
-            f"{self.confidence:.0%} confidence for all labels at once, that no two groups differ "
-            f"in its true-positive rate by more than {self.upper[worst]:.3g} (label "
+            f"{100 * self.confidence:.12g}% confidence for all labels at once, that no two groups "
+            f"differ in its true-positive rate by more than {self.upper[worst]:.3g} (label "
             f"{self.classes[worst]!s}, seen at {self.gap[worst]:.3g} with as few as "
             f"{_fewest(self.n[worst])} rows in a group). It holds whatever the rows' law, if they "
             "were not used in the fit and are drawn like the rows to come; it does not speak of "

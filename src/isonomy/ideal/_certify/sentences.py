@@ -13,6 +13,9 @@ from isonomy.ideal.nearest import IdealSolution
 
 __all__ = ["drift_sentences", "fit_sentences", "undrifted_sentences"]
 
+_NOTHING = 2e-12
+"""Nats, of every cell: no event in it changes its probability by more than 1e-6 (Pinsker)."""
+
 _LITTLE = 0.2
 """A bound above this promises little: gaps that matter in practice lie below it."""
 
@@ -39,8 +42,7 @@ def fit_sentences(
         f"(rounding allows {tolerance:.1e}; the fitted distribution missed it by "
         f"{_number(violations[0])})"
         + ("." if ideal else ": MORE than rounding explains; do not rely on it."),
-        f"Price: a divergence of {solution.kl:.3g} nats in total ({_optimum(solution)}); "
-        f"{_dearest(solution)}.",
+        _price(solution),
         _weights(solution),
         *_withheld(target),
         *_bound_sentences(solution, left),
@@ -170,6 +172,16 @@ def _withheld(target: Target) -> tuple[str, ...]:
     return (
         f"Not judged: {len(cells)} (label, group) cell(s) with so few training rows that the file "
         f"withholds their means, to protect the people in them: {shown}.",
+    )
+
+
+def _price(solution: IdealSolution) -> str:
+    if max(solution.kl, *solution.kl_by_cell.values()) <= _NOTHING:
+        # a divergence is at least 0: nothing nearer is left to prove or to find
+        return "Price: none. The fitted distribution is ideal already, and no group moves."
+    return (
+        f"Price: a divergence of {solution.kl:.3g} nats in total ({_optimum(solution)}); "
+        f"{_dearest(solution)}."
     )
 
 

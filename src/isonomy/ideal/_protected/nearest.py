@@ -76,7 +76,7 @@ def solve_protected(
         reference_class=reference_class,
     )
     columns = _check_columns(protected, joint.n_features)
-    _check_supported(joint, request, columns)
+    _check_supported(joint, map_family, columns)
     cells = request.cells
     splits = [
         split_cells(cells.means[:, a], cells.covariances[0, a], columns.kept, columns.free)
@@ -128,12 +128,21 @@ def _check_columns(protected: Any, d: int) -> KeptColumns:
     return KeptColumns(kept, np.setdiff1d(np.arange(d, dtype=np.intp), kept))
 
 
-def _check_supported(joint: JointDistribution, request: Request, columns: KeptColumns) -> None:
-    if request.family != "tied":
+def _check_supported(joint: JointDistribution, map_family: Any, columns: KeptColumns) -> None:
+    if map_family != "affine":
         raise UnsupportedProgrammeError(
-            f"`protected` of `{_WHERE}` needs normal cells that share one covariance a group and "
-            f"map_family='affine', got {joint.family!r} cells that "
-            f"{'do' if joint.is_tied else 'do not'}. Fit with covariance='tied'."
+            f"`map_family` of `{_WHERE}` must be 'affine' with `protected` columns, got "
+            f"{map_family!r}. Leave it out."
+        )
+    if joint.family == "student_t":
+        raise UnsupportedProgrammeError(
+            f"`protected` of `{_WHERE}` may not be used with Student-t cells, whose other columns "
+            "given the protected ones are no affine images of one another. Fit another family."
+        )
+    if not joint.is_tied:
+        raise UnsupportedProgrammeError(
+            f"`protected` of `{_WHERE}` needs cells that share one covariance within each group, "
+            "got covariances that differ between classes. Fit with covariance='tied'."
         )
     if isinstance(joint.shape, Marginals) and any(
         t != joint.shape.transforms[0] for t in joint.shape.transforms
@@ -146,7 +155,8 @@ def _check_supported(joint: JointDistribution, request: Request, columns: KeptCo
     if len(columns.free) < need:
         raise UnsupportedProgrammeError(
             f"`protected` of `{_WHERE}` must leave at least n_classes - 1 = {need} columns free "
-            f"to move, got {len(columns.free)}. Protect fewer."
+            f"to move, got {len(columns.free)}: with fewer, maps that keep the others cannot in "
+            "general give all groups one posterior. Protect fewer columns."
         )
 
 
