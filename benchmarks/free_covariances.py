@@ -30,6 +30,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--large-threads", type=int, default=2, help="threads, large programme")
     parser.add_argument("--classes", type=int, default=28, help="classes of the large programme")
     parser.add_argument("--features", type=int, default=256, help="features of the large one")
+    parser.add_argument("--large-starts", type=int, default=3, help="starts of L-BFGS there")
+    parser.add_argument("--large-steps", type=int, default=400, help="steps of each of them")
     parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES))
     return parser.parse_args(arguments)
 
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(symmetric_study(asked.repeats), end="\n\n", flush=True)
     if "large" in asked.only:
         with threadpool_limits(asked.large_threads):
-            print(large_free_study(asked.classes, asked.features), end="\n\n", flush=True)
+            sizes = asked.classes, asked.features, asked.large_starts, asked.large_steps
+            print(large_free_study(*sizes), end="\n\n", flush=True)
     print(describe_machine(asked.threads))
 
 

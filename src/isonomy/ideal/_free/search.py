@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.linalg import qr, solve_triangular
 
 from isonomy.ideal._cells import Array
 from isonomy.ideal._free.one_map import MapProgramme
+from isonomy.ideal._free.relative import RelativeSteps
 from isonomy.ideal._numerics.quasi_newton import Descents, descend
 from isonomy.ideal._tied.closed_form import singular_gains
 
@@ -34,11 +36,15 @@ _N_SIGNS, _N_ROTATIONS, _N_MATCHED = 64, 16, 16
 SCREENING_WORK = 3e10
 """Multiplications that screening may take: fewer starts where matrices are large and many."""
 
-_COARSE_WORK, _POLISH_WORK = 2e12, 5e10
-"""Multiplications that the polish of one large map may take, in single and double precision."""
+_COARSE_WORK, _POLISH_WORK = 2e12, 4e11
+"""Multiplications that the polish of one large map may take, in single and double precision,
+beyond `_LEAST_STEPS` evaluations."""
 
-_COARSE_TOLERANCE = 5e-6
-_N_SCREENING, _N_CLOSER, _N_POLISH = 40, 150, 4000
+_LEAST_STEPS = 100
+_COARSE_TOLERANCE, _COARSE_NOISE = 2e-5, 3e-8
+"""Gradient at which single precision has done its part, and the error of its values."""
+
+_N_SCREENING, _N_CLOSER, _N_POLISH = 40, 100, 4000
 _N_KEPT, _N_FLIPS, _N_ROUNDS = 8, 4, 4
 
 
@@ -101,10 +107,7 @@ def best_free_map(
     if heavy:
         run, before = _polish_large(programme, kept[:1])
     else:
-        flat = kept[:2].reshape(-1, programme.shape[1] ** 2)
-        run = descend(
-            programme.value_and_gradient, flat, n_steps=_N_POLISH, tolerance=final_tolerance(heavy)
-        )
+        run = _descend(programme, kept[:2], _N_POLISH, final_tolerance(heavy))
         before = run.trace[:0]
     best = run.best
     # single precision may have seen a value a little below what the next stage began with
@@ -123,21 +126,28 @@ def best_free_map(
     )
 
 
+def _descend(
+    programme: MapProgramme, maps: Array, n_steps: int, tolerance: float, noise: float = 0.0
+) -> Descents:
+    """Descend from white maps (n, d, d) or (n, d d)."""
+    n, d = len(maps), programme.shape[1]
+    return descend(
+        programme.value_and_gradient,
+        maps.reshape(n, d * d),
+        n_steps=n_steps,
+        tolerance=tolerance,
+        along=RelativeSteps(n, d),
+        noise=noise,
+    )
+
+
 def _polish_large(programme: MapProgramme, maps: Array) -> tuple[Descents, Array]:
     """Descend in single precision as far as it reaches, then in double; return also the trace."""
-    flat, work = maps.reshape(len(maps), -1), _work(programme)
-    first = descend(
-        programme.coarse().value_and_gradient,
-        flat,
-        n_steps=int(_COARSE_WORK / work) + 100,
-        tolerance=_COARSE_TOLERANCE,
-    )
-    last = descend(
-        programme.value_and_gradient,
-        first.points,
-        n_steps=int(_POLISH_WORK / work) + 100,
-        tolerance=final_tolerance(True),
-    )
+    work = _work(programme)
+    n_coarse, n_fine = (int(w / work) + _LEAST_STEPS for w in (_COARSE_WORK, _POLISH_WORK))
+    coarse = programme.coarse()
+    first = _descend(coarse, maps, n_coarse, _COARSE_TOLERANCE, noise=_COARSE_NOISE)
+    last = _descend(programme, first.points, n_fine, final_tolerance(True))
     return last, first.trace[:-1]
 
 
@@ -186,24 +196,15 @@ def _candidates(programme: MapProgramme, cells: Cells) -> Array:
 def _closer(programme: MapProgramme, maps: Array) -> Array:
     """Return white maps (n, d, d) after some descent, the lowest first."""
     d = maps.shape[1]
-    run = descend(
-        programme.value_and_gradient,
-        maps.reshape(-1, d * d),
-        n_steps=_N_CLOSER,
-        tolerance=1e-4,
-    )
+    run = _descend(programme, maps, _N_CLOSER, 1e-4)
     return run.points[distinct(run.values, _N_KEPT)].reshape(-1, d, d)
 
 
 def _screened(programme: MapProgramme, starts: Array, rng: np.random.Generator) -> Array:
     """Return the lowest local minima (n, d, d) that starts and turned directions lead to."""
     d, heavy = starts.shape[1], _is_heavy(programme)
-    function = (programme.coarse() if heavy else programme).value_and_gradient
-
-    def go(points: Array, n_steps: int, tolerance: float) -> Descents:
-        flat = points.reshape(len(points), d * d)
-        return descend(function, flat, n_steps=n_steps, tolerance=tolerance)
-
+    quick = programme.coarse() if heavy else programme
+    go = partial(_descend, quick, noise=_COARSE_NOISE if heavy else 0.0)
     run = go(starts, _N_SCREENING, 1e-4)
     points = run.points[distinct(run.values, _N_KEPT)].reshape(-1, d, d)
     if heavy:

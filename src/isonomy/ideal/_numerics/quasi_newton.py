@@ -8,22 +8,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isonomy.ideal._cells import Array
 
-__all__ = ["Descents", "descend"]
+__all__ = ["Descents", "Steps", "descend"]
 
 ValueAndGradient = Callable[[Array], tuple[Array, Array]]
 """Points (n, N) -> values (n,), infinite where undefined, and gradients (n, N)."""
 
 _MEMORY = 20
 _ARMIJO = 1e-4
+_FLATTER = 0.9
 _LEAST_STEP = 1e-12
-_IDLE = 6
-"""Steps in a row whose gain is rounding, after which a descent ends."""
+_IDLE, _IDLE_IN_NOISE = 6, 20
+"""Steps in a row that gain no more than rounding, or noise, after which a descent ends."""
+
+_PREPARED, _LATER = 50, 1.5
+"""Steps until the curvature of `Steps` is taken again, and how much later each time."""
+
+
+class Steps(Protocol):
+    """Steps that are not straight lines, and what is known of the curvature along them.
+
+    ``run`` are the positions of the descents; the other arrays have one row for each.
+    """
+
+    def prepare(self, run: NDArray[np.intp], points: Array, /) -> None:
+        """Take the curvature at the points."""
+
+    def pull(self, points: Array, gradients: Array, /) -> Array:
+        """Return the slopes in the moves at no move."""
+
+    def move(self, points: Array, moves: Array, /) -> Array:
+        """Return the points that moves lead to."""
+
+    def precondition(self, run: NDArray[np.intp], slopes: Array, /) -> Array:
+        """Return slopes divided by the curvature, which is positive."""
+
+
+class _Straight:
+    """Straight steps of unknown curvature."""
+
+    def prepare(self, run: NDArray[np.intp], points: Array) -> None:
+        """Know nothing."""
+
+    def pull(self, points: Array, gradients: Array) -> Array:
+        return gradients
+
+    def move(self, points: Array, moves: Array) -> Array:
+        return points + moves
+
+    def precondition(self, run: NDArray[np.intp], slopes: Array) -> Array:
+        return slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +90,13 @@ class Descents:
 
 
 def descend(
-    function: ValueAndGradient, starts: Array, *, n_steps: int, tolerance: float
+    function: ValueAndGradient,
+    starts: Array,
+    *,
+    n_steps: int,
+    tolerance: float,
+    along: Steps | None = None,
+    noise: float = 0.0,
 ) -> Descents:
     """Return where L-BFGS leads from every start.
 
@@ -64,6 +110,11 @@ def descend(
         Evaluations at most.
     tolerance : float
         A descent stops where no entry of its gradient is larger in size.
+    along : Steps, optional
+        How points move; straight lines by default.
+    noise : float
+        Error of the values, relative to 1 + the value. Where the slope falls, a step may
+        raise the value by that much; ``trace`` are then the lowest values so far.
 
     Notes
     -----
@@ -71,58 +122,80 @@ def descend(
     left out of the memory. A point of infinite value is stepped back from.
     """
     values, gradients = function(starts)
-    state = _State(starts.copy(), values, gradients)
+    state = _State(starts.copy(), values, gradients, along or _Straight(), noise)
     trace = [state.values.copy()]
-    for _ in range(n_steps):
+    prepared, pause = 0, float(_PREPARED)
+    for step in range(n_steps):
         running = np.flatnonzero(state.runs(tolerance))
         if not len(running):
             break
+        if step == prepared:
+            state.prepare(running)
+            prepared, pause = step + int(pause), _LATER * pause
         state.advance(function, running)
         trace.append(state.values.copy())
-    steepness = np.abs(state.gradients).max(axis=1)
-    return Descents(state.points, state.values, steepness, np.array(trace))
+    lowest = np.minimum.accumulate(np.array(trace), axis=0)
+    return Descents(state.points, state.values, state.steepness, lowest)
 
 
 class _State:
     """Points, gradients, directions and memories of all descents."""
 
-    def __init__(self, points: Array, values: Array, gradients: Array) -> None:
+    def __init__(
+        self, points: Array, values: Array, gradients: Array, along: Steps, noise: float
+    ) -> None:
         n, size = points.shape
-        self.points, self.values, self.gradients = points, values, gradients
+        self.points, self.values, self.along, self.noise = points, values, along, noise
+        self.gradients, self.steepness = along.pull(points, gradients), _largest(gradients)
         self.moves, self.turns = np.zeros((_MEMORY, n, size)), np.zeros((_MEMORY, n, size))
         self.inverse, self.scale = np.zeros((_MEMORY, n)), np.ones(n)
         self.n_pairs = np.zeros(n, dtype=int)
-        self.directions = -gradients
-        length = np.linalg.norm(gradients, axis=1)
-        self.first = 1.0 / np.maximum(length, 1.0)
-        self.steps = self.first.copy()
+        self.directions = np.empty((n, size))
+        self.first, self.steps = np.ones(n), np.ones(n)
         self.stuck = np.zeros(n, dtype=bool)
-        self.n_idle = np.zeros(n, dtype=int)
+        self.n_idle, self.marks = np.zeros(n, dtype=int), values.copy()
 
     def runs(self, tolerance: float) -> NDArray[np.bool_]:
-        steep = np.abs(self.gradients).max(axis=1) > tolerance
+        steep = self.steepness > tolerance
         running: NDArray[np.bool_] = steep & ~self.stuck & np.isfinite(self.values)
         return running
+
+    def prepare(self, run: NDArray[np.intp]) -> None:
+        """Take the curvature, and at the start the first directions."""
+        self.along.prepare(run, self.points[run])
+        self._restart(run[self.n_pairs[run] == 0])
+
+    def _restart(self, run: NDArray[np.intp]) -> None:
+        """Go down the slope, with nothing remembered."""
+        self.n_pairs[run] = 0
+        self.directions[run] = -self.along.precondition(run, self.gradients[run])
+        self.first[run] = 1.0 / np.maximum(np.linalg.norm(self.directions[run], axis=1), 1.0)
+        self.steps[run] = self.first[run]
 
     def advance(self, function: ValueAndGradient, run: NDArray[np.intp]) -> None:
         """Try one step of the descents ``run``."""
         step, direction = self.steps[run], self.directions[run]
         value, gradient = self.values[run], self.gradients[run]
         move = step[:, None] * direction
-        trial = self.points[run] + move
         with np.errstate(over="ignore", invalid="ignore"):
-            found, slopes = function(trial)
+            trial = self.along.move(self.points[run], move)
+            found, steep = function(trial)
+            slopes = self.along.pull(trial, steep)
         slope = np.einsum("ij,ij->i", gradient, direction)
         good = np.isfinite(found) & (found <= value + _ARMIJO * step * slope)
+        if self.noise:
+            level = np.abs(np.einsum("ij,ij->i", slopes, direction)) <= _FLATTER * np.abs(slope)
+            good |= level & (found <= value + self.noise * (1.0 + np.abs(value)))
         turn = slopes - gradient
         self._remember(run[good], move[good], turn[good])
         taken = run[good]
-        gain = value[good] - found[good]
-        idle = gain <= 4.0 * np.finfo(np.float64).eps * (1.0 + np.abs(found[good]))
+        least = max(self.noise, 4.0 * np.finfo(np.float64).eps) * (1.0 + np.abs(found[good]))
+        idle = self.marks[taken] - found[good] <= least
         self.n_idle[taken] = np.where(idle, self.n_idle[taken] + 1, 0)
-        self.stuck[taken] = self.n_idle[taken] >= _IDLE
+        self.marks[taken] = np.where(idle, self.marks[taken], found[good])
+        self.stuck[taken] = self.n_idle[taken] >= (_IDLE_IN_NOISE if self.noise else _IDLE)
         self.points[taken], self.values[taken] = trial[good], found[good]
-        self.gradients[taken] = slopes[good]
+        self.gradients[taken], self.steepness[taken] = slopes[good], _largest(steep[good])
         if len(taken):
             self.directions[taken] = self._direct(taken)
             self.steps[taken] = np.where(self.n_pairs[taken] > 0, 1.0, self.first[taken])
@@ -136,11 +209,7 @@ class _State:
         self.steps[run] = np.clip(ideal, 0.1 * step, 0.5 * step)
         lost = run[self.steps[run] < _LEAST_STEP]
         fresh = self.n_pairs[lost] > 0  # once more along the gradient, with nothing remembered
-        again = lost[fresh]
-        self.n_pairs[again] = 0
-        self.directions[again] = -self.gradients[again]
-        self.first[again] = 1.0 / np.maximum(np.linalg.norm(self.gradients[again], axis=1), 1.0)
-        self.steps[again] = self.first[again]
+        self._restart(lost[fresh])
         self.stuck[lost[~fresh]] = True
 
     def _remember(self, run: NDArray[np.intp], move: Array, turn: Array) -> None:
@@ -151,7 +220,7 @@ class _State:
         place = self.n_pairs[run] % _MEMORY
         self.moves[place, run], self.turns[place, run] = move[fit], turn
         self.inverse[place, run] = 1.0 / curve
-        self.scale[run] = curve / np.einsum("ij,ij->i", turn, turn)
+        self.scale[run] = curve / np.einsum("ij,ij->i", turn, self.along.precondition(run, turn))
         self.n_pairs[run] += 1
 
     def _direct(self, run: NDArray[np.intp]) -> Array:
@@ -165,7 +234,7 @@ class _State:
             lean = self.inverse[place, run] * np.einsum("ij,ij->i", self.moves[place, run], q)
             weights[j] = np.where(there, lean, 0.0)
             q -= weights[j][:, None] * self.turns[place, run]
-        q *= np.where(pairs > 0, self.scale[run], 1.0)[:, None]
+        q = self.along.precondition(run, q * np.where(pairs > 0, self.scale[run], 1.0)[:, None])
         for j in range(depth - 1, -1, -1):
             place, there = (pairs - 1 - j) % _MEMORY, j < pairs
             lean = self.inverse[place, run] * np.einsum("ij,ij->i", self.turns[place, run], q)
@@ -173,3 +242,8 @@ class _State:
         slope = np.einsum("ij,ij->i", q, self.gradients[run])
         # without descent (rounding) the gradient itself
         return -np.where((slope > 0)[:, None], q, self.gradients[run])
+
+
+def _largest(gradients: Array) -> Array:
+    found: Array = np.abs(gradients).max(axis=1)
+    return found
