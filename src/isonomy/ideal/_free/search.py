@@ -36,7 +36,7 @@ _N_SIGNS, _N_ROTATIONS, _N_MATCHED = 64, 16, 16
 SCREENING_WORK = 3e10
 """Multiplications that screening may take: fewer starts where matrices are large and many."""
 
-_COARSE_WORK, _POLISH_WORK = 2e12, 4e11
+_COARSE_WORK, _POLISH_WORK = 2e12, 8e11
 """Multiplications that the polish of one large map may take, in single and double precision,
 beyond `_LEAST_STEPS` evaluations."""
 

@@ -27,6 +27,9 @@ _LEAST_STEP = 1e-12
 _IDLE, _IDLE_IN_NOISE = 6, 20
 """Steps in a row that gain no more than rounding, or noise, after which a descent ends."""
 
+_LONG = 20_000
+"""Numbers of a point from which the memory is in single precision: it only shapes directions."""
+
 _PREPARED, _LATER = 50, 1.5
 """Steps until the curvature of `Steps` is taken again, and how much later each time."""
 
@@ -147,7 +150,8 @@ class _State:
         n, size = points.shape
         self.points, self.values, self.along, self.noise = points, values, along, noise
         self.gradients, self.steepness = along.pull(points, gradients), _largest(gradients)
-        self.moves, self.turns = np.zeros((_MEMORY, n, size)), np.zeros((_MEMORY, n, size))
+        kind = np.float32 if size >= _LONG else np.float64
+        self.moves, self.turns = (np.zeros((_MEMORY, n, size), dtype=kind) for _ in range(2))
         self.inverse, self.scale = np.zeros((_MEMORY, n)), np.ones(n)
         self.n_pairs = np.zeros(n, dtype=int)
         self.directions = np.empty((n, size))
@@ -181,10 +185,10 @@ class _State:
             trial = self.along.move(self.points[run], move)
             found, steep = function(trial)
             slopes = self.along.pull(trial, steep)
-        slope = np.einsum("ij,ij->i", gradient, direction)
+        slope = _products(gradient, direction)
         good = np.isfinite(found) & (found <= value + _ARMIJO * step * slope)
         if self.noise:
-            level = np.abs(np.einsum("ij,ij->i", slopes, direction)) <= _FLATTER * np.abs(slope)
+            level = np.abs(_products(slopes, direction)) <= _FLATTER * np.abs(slope)
             good |= level & (found <= value + self.noise * (1.0 + np.abs(value)))
         turn = slopes - gradient
         self._remember(run[good], move[good], turn[good])
@@ -213,35 +217,54 @@ class _State:
         self.stuck[lost[~fresh]] = True
 
     def _remember(self, run: NDArray[np.intp], move: Array, turn: Array) -> None:
-        curve = np.einsum("ij,ij->i", move, turn)
+        curve = _products(move, turn)
         sizes = np.linalg.norm(move, axis=1) * np.linalg.norm(turn, axis=1)
         fit = curve > 1e-10 * sizes
         run, curve, turn = run[fit], curve[fit], turn[fit]
         place = self.n_pairs[run] % _MEMORY
         self.moves[place, run], self.turns[place, run] = move[fit], turn
         self.inverse[place, run] = 1.0 / curve
-        self.scale[run] = curve / np.einsum("ij,ij->i", turn, self.along.precondition(run, turn))
+        self.scale[run] = curve / _products(turn, self.along.precondition(run, turn))
         self.n_pairs[run] += 1
 
     def _direct(self, run: NDArray[np.intp]) -> Array:
         """Return minus the approximate inverse Hessian times the gradients."""
         pairs = self.n_pairs[run]
         depth = int(np.minimum(pairs, _MEMORY).max(initial=0))
-        q = self.gradients[run].copy()
-        weights = np.zeros((depth, len(run)))
+        kind = self.moves.dtype
+        q = self.gradients[run].astype(kind)
+        weights = np.zeros((depth, len(run)), dtype=kind)
         for j in range(depth):
             place, there = (pairs - 1 - j) % _MEMORY, j < pairs
-            lean = self.inverse[place, run] * np.einsum("ij,ij->i", self.moves[place, run], q)
+            lean = self.inverse[place, run] * _products(_taken(self.moves, place, run), q)
             weights[j] = np.where(there, lean, 0.0)
-            q -= weights[j][:, None] * self.turns[place, run]
-        q = self.along.precondition(run, q * np.where(pairs > 0, self.scale[run], 1.0)[:, None])
+            q -= weights[j][:, None] * _taken(self.turns, place, run)
+        q *= np.where(pairs > 0, self.scale[run], 1.0).astype(kind)[:, None]
+        q = self.along.precondition(run, q).astype(kind, copy=False)
         for j in range(depth - 1, -1, -1):
             place, there = (pairs - 1 - j) % _MEMORY, j < pairs
-            lean = self.inverse[place, run] * np.einsum("ij,ij->i", self.turns[place, run], q)
-            q += np.where(there, weights[j] - lean, 0.0)[:, None] * self.moves[place, run]
-        slope = np.einsum("ij,ij->i", q, self.gradients[run])
+            lean = self.inverse[place, run] * _products(_taken(self.turns, place, run), q)
+            lift = np.where(there, weights[j] - lean, 0.0).astype(kind)
+            q += lift[:, None] * _taken(self.moves, place, run)
+        q = q.astype(np.float64, copy=False)
+        slope = _products(q, self.gradients[run])
         # without descent (rounding) the gradient itself
         return -np.where((slope > 0)[:, None], q, self.gradients[run])
+
+
+def _taken(memory: Array, place: NDArray[np.intp], run: NDArray[np.intp]) -> Array:
+    """Return ``memory[place, run]`` (n, N), for a single descent without a copy."""
+    alone = len(run) == 1
+    found: Array = memory[place[0], run[0]][None] if alone else memory[place, run]
+    return found
+
+
+def _products(a: Array, b: Array) -> Array:
+    """Return the inner products of rows, (n,); of a single long row by BLAS."""
+    if len(a) == 1:
+        return np.array([a[0] @ b[0]], dtype=a.dtype)
+    found: Array = np.einsum("ij,ij->i", a, b)
+    return found
 
 
 def _largest(gradients: Array) -> Array:
