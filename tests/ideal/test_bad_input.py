@@ -156,7 +156,7 @@ def bad_rows(case):
     if case == "copy":
         return np.r_[X, X], np.r_[y, y], np.repeat([0, 1], 160), {}
     if case == "separable":
-        return X + 100.0 * y[:, None] * [1.0, 0.5], y, a, {}
+        return X + 30.0 * y[:, None] * [1.0, 0.5], y, a, {}
     if case == "rare":
         rare = (y == 1) & (a == 1)
         weight = np.where(rare, 1e-6 / rare.sum(), 1.0 / (~rare).sum())

@@ -261,7 +261,7 @@ def _taken(memory: Array, place: NDArray[np.intp], run: NDArray[np.intp]) -> Arr
 
 def _products(a: Array, b: Array) -> Array:
     """Return the inner products of rows, (n,); of a single long row by BLAS."""
-    if len(a) == 1:
+    if len(a) == 1 and a.shape[1] >= _LONG:
         return np.array([a[0] @ b[0]], dtype=a.dtype)
     found: Array = np.einsum("ij,ij->i", a, b)
     return found
