@@ -150,7 +150,7 @@ def test_bad_settings(rows, settings, match):
 
 def test_families_of_maps_say_what_they_need(rows):
     X, y, group = rows
-    with pytest.raises(errors.InvalidInputError, match="diagonal covariances"):
+    with pytest.raises(errors.InvalidInputError, match='needs `covariance="diagonal"`'):
         IdealSteerer(groups="given", covariance="full", map_family="diagonal").fit(
             X, y, sensitive_features=group
         )

@@ -17,6 +17,7 @@ from isonomy.cli._row_sample import RowSample
 from isonomy.cli._rows import refuse_gaps
 from isonomy.cli._unfinished import BATCHES_A_STATE, Unfinished
 from isonomy.distributions import CellMoments
+from isonomy.steering._working_scale import WorkingScale
 
 __all__ = ["Learnt", "learn"]
 
@@ -82,6 +83,7 @@ def learn(
     names: Sequence[str],
     keys: Sequence[str],
     size: int,
+    scale: WorkingScale,
     drop_missing: bool,
     progress: Callable[[int], None],
 ) -> None:
@@ -91,6 +93,8 @@ def learn(
     ------
     DataFileError
         If a feature is no number, or is missing and ``drop_missing`` is off.
+    FamilyError
+        If the scale is that of logarithms, and a feature is not positive.
     """
     wanted = list(dict.fromkeys([*keys, *names]))
     for i, batch in enumerate(file.batches(wanted, size=size, start=learnt.n_rows), start=1):
@@ -100,7 +104,7 @@ def learn(
         learnt.n_dropped += batch.n_rows - rows.n_rows
         # once it is clear that the run must fail, only the missing values are counted on
         if rows.n_rows and (drop_missing or not learnt.gaps):
-            _add(learnt, rows.table.columns.select(wanted), rows)
+            _add(learnt, rows.table.columns.select(wanted), rows, names, scale)
         learnt.n_rows += batch.n_rows
         if i % BATCHES_A_STATE == 0 and learnt.sample.tables:
             learnt.save(work)
@@ -110,8 +114,11 @@ def learn(
     learnt.save(work)
 
 
-def _add(learnt: Learnt, columns: pa.Table, rows: Any) -> None:
+def _add(
+    learnt: Learnt, columns: pa.Table, rows: Any, names: Sequence[str], scale: WorkingScale
+) -> None:
     cells = learnt.cells.codes(rows.table)
     y, a = np.divmod(cells, len(learnt.cells.groups))
-    learnt.moments.add_coded(rows.values, y, a)
+    work = scale.ahead(rows.values, names, where="isonomy steer", numbers=rows.numbers)
+    learnt.moments.add_coded(work, y, a)
     learnt.sample.add(columns, cells, rows.numbers)

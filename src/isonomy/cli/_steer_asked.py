@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from isonomy.cli._steer_model_request import ModelRequest, OfModel
 from isonomy.cli._steer_request import ApplyRequest, Mode, SteerRequest, refuse_with_apply
+from isonomy.cli._steering_options import Steering
 from isonomy.errors import InvalidInputError
 
 __all__ = ["model_request", "needed_file", "table_request", "tables_alone"]
@@ -19,6 +20,7 @@ def table_request(
     features: str | None,
     apply: Path | None,
     batch_rows: int | None,
+    steering: Steering,
     label: str | None,
     group: Sequence[str] | None,
     mode: Mode,
@@ -30,7 +32,7 @@ def table_request(
     """Return what to learn from a file of numbers, or what to apply to it."""
     groups = tuple(group or ())
     if apply is not None:
-        refuse_with_apply(label, features)
+        refuse_with_apply(label, features, steering)
         return ApplyRequest(apply, groups, drop_missing, batch_rows)
     return SteerRequest(
         label or "",
@@ -42,6 +44,7 @@ def table_request(
         missing_groups,
         random_state,
         batch_rows,
+        steering,
     )
 
 
@@ -90,6 +93,7 @@ def tables_alone(
     batch_rows: int | None,
     encoding: str,
     delimiter: str | None,
+    steering: Steering,
 ) -> dict[str, Any]:
     """Return the options that files of numbers alone have, with what was given for them."""
     return {
@@ -98,6 +102,7 @@ def tables_alone(
         "--batch-rows": batch_rows is not None,
         "--encoding": encoding != "utf-8",
         "--delimiter": delimiter is not None,
+        **dict.fromkeys(steering.named(), True),
     }
 
 

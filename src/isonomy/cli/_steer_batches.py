@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from isonomy.cli._reader import Reader
 from isonomy.cli._row_sample import RowSample, sample_quota
 from isonomy.cli._rows import Rows, choose_columns
 from isonomy.cli._steer_comparison import compare_rows, with_groups
-from isonomy.cli._steer_file import ARTEFACT, STEM
+from isonomy.cli._steer_file import ARTEFACT, STEM, chosen_by_fit
 from isonomy.cli._steer_request import SteerRequest
 from isonomy.cli._unfinished import Unfinished, identity_of, unfinished
 from isonomy.cli._write_pass import RowMover, write_all
@@ -35,6 +35,8 @@ from isonomy.cli.tables import DataTable
 from isonomy.groups import cell_factors
 from isonomy.steering import IdealSteerer
 from isonomy.steering._from_moments import moments_for, solve_from_moments
+from isonomy.steering._move import report_limits
+from isonomy.steering._working_scale import WorkingScale
 
 __all__ = ["steer_batches"]
 
@@ -70,7 +72,7 @@ def steer_batches(
         progress("judging a sample", 0, 1)
         rows = _sample_rows(file, names, learnt, request)
         steerer = _fit(rows, learnt, request)
-        result = _compare(rows, learnt, request, file, work)
+        result = _compare(rows, learnt, request, file, work, steerer)
         written = work.folder / f"{STEM}{file.suffix}"
         write_all(
             file,
@@ -99,9 +101,11 @@ def _options(file: BatchFile, request: SteerRequest) -> dict[str, Any]:
 def _features(file: BatchFile, request: SteerRequest, *, size: int) -> list[str]:
     taken = [request.label, *request.groups]
     like = as_read(file, request.features, exclude=taken, size=size)
-    return choose_columns(
+    names = choose_columns(
         like, label=request.label, groups=request.groups, features=request.features
     )
+    request.steering.check_columns(names)
+    return names
 
 
 def _count(
@@ -153,6 +157,7 @@ def _learn(
             names=names,
             keys=cells.coder.names,
             size=size,
+            scale=WorkingScale(_moments_family(request)),
             drop_missing=request.drop_missing,
             progress=lambda n: progress("learning", n, file.n_rows or n),
         )
@@ -161,11 +166,8 @@ def _learn(
 
 
 def _steerer(request: SteerRequest) -> IdealSteerer:
-    return IdealSteerer(
-        groups=request.mode,
-        group_columns=list(request.groups),
-        random_state=request.random_state,
-    )
+    parameters = request.steerer_parameters()
+    return IdealSteerer(group_columns=list(request.groups), **parameters)
 
 
 def _sample_rows(
@@ -185,11 +187,28 @@ def _fit(rows: Rows, learnt: Learnt, request: SteerRequest) -> IdealSteerer:
     """Fit on the sample what needs rows, and solve the rest from the moments of all."""
     steerer = _steerer(request)
     steerer.fit(with_groups(rows), rows.labels)
-    return solve_from_moments(steerer, learnt.moments)
+    if steerer.family_ != _moments_family(request):
+        return steerer  # its cells are not those of the moments: they are of the sample
+    solve_from_moments(steerer, learnt.moments)
+    if steerer._limits is not None:
+        codes = learnt.cells.codes(rows.table) % len(learnt.cells.groups)
+        X = np.column_stack([column.to_numpy() for column in rows.features.columns])
+        report_limits(steerer, X, codes, where="isonomy steer")
+    return steerer
+
+
+def _moments_family(request: SteerRequest) -> Literal["normal", "lognormal"]:
+    """Return the family of the scale on which the first pass takes moments."""
+    return "lognormal" if request.steering.family == "lognormal" else "normal"
 
 
 def _compare(
-    rows: Rows, learnt: Learnt, request: SteerRequest, file: BatchFile, work: Unfinished
+    rows: Rows,
+    learnt: Learnt,
+    request: SteerRequest,
+    file: BatchFile,
+    work: Unfinished,
+    steerer: IdealSteerer,
 ) -> dict[str, Any]:
     path = work.folder / RESULT
     if work.get("compared"):
@@ -199,7 +218,7 @@ def _compare(
     result = compare_rows(
         rows,
         request,
-        description=_description(rows, learnt, request, untouched),
+        description=_description(rows, learnt, request, untouched, steerer),
         progress=lambda *_: None,
     )
     result["steered"] = {
@@ -208,6 +227,7 @@ def _compare(
         "steered": rows.features.column_names,
         "untouched": untouched,
         "file": f"{STEM}{file.suffix}",
+        **chosen_by_fit(steerer),
     }
     if len(rows.labels) < learnt.n_rows - learnt.n_dropped:
         result["steered"]["n_sampled"] = len(rows.labels)
@@ -217,18 +237,34 @@ def _compare(
 
 
 def _description(
-    rows: Rows, learnt: Learnt, request: SteerRequest, untouched: Sequence[str]
+    rows: Rows,
+    learnt: Learnt,
+    request: SteerRequest,
+    untouched: Sequence[str],
+    steerer: IdealSteerer,
 ) -> str:
     n_rows, n_sample = learnt.n_rows - learnt.n_dropped, len(rows.labels)
     dropped = f" {rows.n_dropped} rows with missing features were dropped." * bool(rows.n_dropped)
     return (
-        f"{n_rows} rows, read in batches. The artefact and the steered file were fitted on all of "
-        f"them. The comparison was fitted and judged on a sample of {n_sample} rows, drawn at "
-        "random and from every (label, group) cell in proportion, of which "
+        f"{n_rows} rows, read in batches. {_fitted_on(request, steerer)} "
+        f"The comparison was fitted and judged on a sample of {n_sample} rows, drawn at random and "
+        "from every (label, group) cell in proportion, of which "
         f"{request.test_size:.0%} of every cell were kept for judging.{UNSURE[request.mode]}"
         f"{dropped} Features: {', '.join(rows.features.column_names)}. Columns that passed "
         f"untouched: {', '.join(untouched)}."
     )
+
+
+def _fitted_on(request: SteerRequest, steerer: IdealSteerer) -> str:
+    """Return which rows the artefact speaks of, in a sentence or two."""
+    whole = "The artefact and the steered file were fitted on all of them."
+    if steerer.family_ != _moments_family(request):
+        # a transform, degrees of freedom: no sums over batches would do
+        whole = f"The artefact, of {steerer.family_} cells, was fitted on the sample below alone."
+    asked = request.steering
+    if asked.bounds == ["observed"] or asked.integer_columns == ["auto"]:
+        whole += " Bounds and whole numbers that were to be observed are those of that sample."
+    return whole
 
 
 def _mover(steerer: IdealSteerer, names: Sequence[str], learnt: Learnt) -> RowMover:

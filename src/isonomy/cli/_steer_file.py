@@ -18,7 +18,7 @@ from isonomy.cli.progress import Report
 from isonomy.cli.tables import DataTable
 from isonomy.steering import IdealSteerer
 
-__all__ = ["ARTEFACT", "STEM", "steer_file"]
+__all__ = ["ARTEFACT", "STEM", "chosen_by_fit", "steer_file"]
 
 ARTEFACT = "artefact.safetensors"
 STEM = "steered"
@@ -43,6 +43,7 @@ def steer_file(
         drop_missing=request.drop_missing,
         missing_groups=request.missing_groups,
     )
+    request.steering.check_columns(rows.features.column_names)
     result = compare_rows(
         rows,
         request,
@@ -50,11 +51,8 @@ def steer_file(
         progress=lambda text, done, _: progress(text, done, N_STEPS),
     )
     progress("steering all rows", 2, N_STEPS)
-    steerer = IdealSteerer(
-        groups=request.mode,
-        group_columns=list(request.groups),
-        random_state=request.random_state,
-    )
+    parameters = request.steerer_parameters()
+    steerer = IdealSteerer(group_columns=list(request.groups), **parameters)
     steerer.fit(with_groups(rows), rows.labels)
     progress("writing", 3, N_STEPS)
     written = write_table(_steered(rows, steerer), table, folder, stem=STEM)
@@ -66,9 +64,23 @@ def steer_file(
         "steered": rows.features.column_names,
         "untouched": rows.untouched,
         "file": written.name,
+        **chosen_by_fit(steerer),
     }
     write_report_into(result, folder)
     return result
+
+
+def chosen_by_fit(steerer: IdealSteerer) -> dict[str, Any]:
+    """Return what a reader of the result must know of the fit: family, limits, columns kept."""
+    found: dict[str, Any] = {}
+    if steerer.family != "normal":
+        found["family"] = steerer.family_
+    if steerer.protected:
+        found["protected"] = list(steerer.protected)
+    if steerer.feasibility_ is not None:
+        found["feasibility"] = steerer.feasibility_.to_dict()
+        found["feasibility"]["sentence"] = steerer.feasibility_.sentence()
+    return found
 
 
 def _steered(rows: Rows, steerer: IdealSteerer) -> pa.Table:

@@ -22,11 +22,22 @@ def steer_lines(result: Mapping[str, Any], *, name: str, folder: Path, clock: Cl
     return [
         f"Steered {what['n_rows']} rows of {name}: {_some(what['steered'])}.",
         *judged,
+        *_fitted(what),
         *([f"Passed untouched: {_some(untouched)}."] if untouched else []),
         *([f"Dropped {n_dropped} rows with a missing feature."] if n_dropped else []),
         f"Written: {folder / what['file']}"
         + (", artefact.safetensors, index.html and report.json beside it" if judged else ""),
         clock.cost(what["n_rows"] + n_dropped),
+    ]
+
+
+def _fitted(what: Mapping[str, Any]) -> list[str]:
+    family, protected = what.get("family"), what.get("protected")
+    feasibility = what.get("feasibility", {}).get("sentence")
+    return [
+        *([f"Family of the cells: {family}."] if family else []),
+        *([f"Protected, the same in every row: {_some(protected)}."] if protected else []),
+        *([feasibility] if feasibility else []),
     ]
 
 

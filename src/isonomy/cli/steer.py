@@ -18,6 +18,7 @@ from isonomy.cli._steer_model_summary import model_lines
 from isonomy.cli._steer_request import Mode
 from isonomy.cli._steer_run import run_steer
 from isonomy.cli._steer_summary import steer_lines
+from isonomy.cli._steering_options import Steering
 from isonomy.cli.printing import print_json, print_lines
 from isonomy.cli.progress import show_progress
 
@@ -55,6 +56,7 @@ def steer(
     group: options.OptionalGroups = None,
     features: Features = None,
     mode: HowGroupsAreKnown = "blind",
+    steering: Steering,
     test_size: TestSize = 0.3,
     apply: Apply = None,
     drop_missing: DropMissing = False,
@@ -84,14 +86,14 @@ def steer(
     told = (label, group, mode, test_size, drop_missing, missing_groups, random_state)
     with show_progress(quiet=quiet) as progress:
         if of_model.model is not None:
-            given = tables_alone(features, apply, batch_rows, encoding, delimiter)
+            given = tables_alone(features, apply, batch_rows, encoding, delimiter, steering)
             asked = model_request(file, of_model, *told, given=given)
             result = steer_model(asked, output, resume=resume, progress=progress)
             lines = model_lines
         else:
             refuse_without_model(of_model)
             table = needed_file(file)
-            request = table_request(features, apply, batch_rows, *told)
+            request = table_request(features, apply, batch_rows, steering, *told)
             reader = Reader(table, encoding, delimiter, batch_rows, resume)
             result = run_steer(reader, output, request, progress=progress)
             lines = steer_lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -213,19 +213,8 @@ def nearest_ideal(
     >>> solution.global_optimum, round(solution.kl, 4), solution.maps["a"].is_identity
     (True, 0.0425, True)
     """
-    if protected is not None:
-        return _nearest_protected(
-            joint,
-            protected,
-            moves=moves,
-            reference=reference,
-            direction=direction,
-            priors=priors,
-            map_family=map_family,
-            reference_class=reference_class,
-        )
     other = _OTHER_JOINTS.get(type(joint).__name__)
-    if other is not None:
+    if other is not None and protected is None:
         if reference_class is not None:
             raise InvalidInputError(
                 "`reference_class` of `nearest_ideal` is for map_family='symmetric' of a "
@@ -247,13 +236,13 @@ def nearest_ideal(
         priors=priors,
         map_family=map_family,
         reference_class=reference_class,
+        protected=protected,
     ).solution()
 
 
-def _nearest_protected(joint: Any, protected: Any, **asked: Any) -> IdealSolution:
+def _pending_protected(joint: Any, protected: Any, **asked: Any) -> PendingIdeal:
     request, solved, prior, settled, columns = solve_protected(joint, protected, **asked)
-    solution = PendingIdeal(joint, request, solved, prior, settled).solution()
-    return replace(solution, protected=columns)
+    return PendingIdeal(joint, request, solved, prior, settled, columns)
 
 
 def _nearest_mixture(joint: Any, **asked: Any) -> Any:
@@ -291,6 +280,7 @@ class PendingIdeal:
     solved: Solved
     prior: Array
     settled: bool
+    protected: tuple[int, ...] = ()
 
     def maps(self) -> dict[Hashable, AffineMap]:
         """Return the map of every group's rows, as `IdealSolution.maps`."""
@@ -315,12 +305,25 @@ def solve_ideal(
     priors: Any,
     map_family: Any,
     reference_class: Hashable | None = None,
+    protected: Sequence[int] | None = None,
     start: Any = None,
 ) -> PendingIdeal:
     """Solve as `nearest_ideal` does, and leave the ideal distribution to be worked out.
 
-    ``start`` is the ``solved.state`` of an earlier answer, to search from there alone.
+    ``start`` is the ``solved.state`` of an earlier answer, to search from there alone; a
+    programme with ``protected`` columns needs none.
     """
+    if protected is not None:
+        return _pending_protected(
+            joint,
+            protected,
+            moves=moves,
+            reference=reference,
+            direction=direction,
+            priors=priors,
+            map_family=map_family,
+            reference_class=reference_class,
+        )
     request = check_request(
         joint,
         moves=moves,
@@ -377,4 +380,5 @@ def _pack(pending: PendingIdeal) -> IdealSolution:
         moves=tuple(joint.groups[a] for a in request.movers),
         reference=joint.groups[r],
         source=joint,
+        protected=pending.protected,
     )

@@ -6,6 +6,7 @@ class-conditional means agree; it leaves their covariances as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from isonomy.distributions import AffineMap
 from isonomy.distributions._linalg import rank_tolerance
-from isonomy.steering._coordinates import whitening
+from isonomy.steering._coordinates import split_whitening, whitening
 
 __all__ = ["BlindDirections", "blind_directions", "blind_map", "within_class_differences"]
 
@@ -90,11 +91,23 @@ def within_class_differences(counts: Floats, means: Floats, *, cell_shrinkage: f
     return weighted.reshape(-1, means.shape[2])
 
 
-def blind_directions(mean: Floats, covariance: Floats, differences: Floats) -> BlindDirections:
+def blind_directions(
+    mean: Floats, covariance: Floats, differences: Floats, protected: Sequence[int] = ()
+) -> BlindDirections:
     """Whiten by the total covariance and order the difference directions.
 
-    ``U`` holds the left singular vectors of ``covariance^{-1/2} differences'``.
+    ``U`` holds the left singular vectors of ``covariance^{-1/2} differences'``. Columns at
+    the positions ``protected`` stay: the directions are those of the others given these, so
+    that groups differ afterwards by what the protected columns tell and by nothing else.
     """
+    if protected:
+        whiten, unwhiten, n_kept = split_whitening(covariance, mean, protected)
+        rest = whiten[:, n_kept:].T @ differences.T
+        inner, strengths, _ = np.linalg.svd(rest, full_matrices=False)
+        rank = int((strengths > rank_tolerance(strengths)).sum())
+        left = np.zeros((whiten.shape[1], rank))
+        left[n_kept:] = inner[:, :rank]
+        return BlindDirections(mean, whiten, unwhiten, left, strengths[:rank])
     whiten, unwhiten = whitening(covariance, mean)
     left, strengths, _ = np.linalg.svd(whiten.T @ differences.T, full_matrices=False)
     rank = int((strengths > rank_tolerance(strengths)).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -21,7 +22,7 @@ from isonomy.distributions._linalg import (
 from isonomy.errors import InvalidInputError
 from isonomy.steering._small_cells import cell_means
 
-__all__ = ["Coordinates", "Subspace", "whitening"]
+__all__ = ["Coordinates", "Subspace", "split_whitening", "whitening"]
 
 Floats = NDArray[np.float64]
 Subspace = Literal["full", "discriminant"]
@@ -41,6 +42,9 @@ class Coordinates:
     whitens_total: bool = field(default=False, kw_only=True)
     """Whether the total covariance of x becomes the identity, and z is all of x."""
 
+    n_kept: int = field(default=0, kw_only=True)
+    """How many coordinates, the first, tell of protected columns alone: no other does."""
+
     @property
     def n_dimensions(self) -> int:
         """How many coordinates there are."""
@@ -53,10 +57,22 @@ class Coordinates:
 
     @classmethod
     def of(
-        cls, moments: CellMoments, law: Floats, *, subspace: Subspace, axis_aligned: bool
+        cls,
+        moments: CellMoments,
+        law: Floats,
+        *,
+        subspace: Subspace,
+        axis_aligned: bool,
+        protected: Sequence[int] = (),
     ) -> Self:
-        """Choose coordinates from moments under the cell weights ``law`` (K, G)."""
+        """Choose coordinates from moments under the cell weights ``law`` (K, G).
+
+        With positions of ``protected`` columns, those that only these decide come first.
+        """
         centre = moments.total_mean()
+        if protected:
+            ahead, back, n_kept = split_whitening(moments.total_covariance(), centre, protected)
+            return cls(centre, ahead, back, n_kept=n_kept)
         if axis_aligned:
             return cls._aligned(moments, centre)
         if subspace == "discriminant":
@@ -157,6 +173,45 @@ def whitening(covariance: Floats, mean: Floats) -> tuple[Floats, Floats]:
     full = np.zeros((2, len(mean), there.shape[1]))
     full[:, varying] = there, back
     return full[0], full[1]
+
+
+def split_whitening(
+    covariance: Floats, mean: Floats, protected: Sequence[int]
+) -> tuple[Floats, Floats, int]:
+    """Return (ahead, back, n_kept): `whitening` in two parts, protected columns first.
+
+    The first ``n_kept`` coordinates are those of the protected columns u, the others those of
+    the rest w given u, that is of ``w - S_wu S_uu^+ u``. So ``back`` is exactly 0 in the rows
+    of u behind the first ``n_kept`` columns: what moves the others alone leaves u as it is.
+    """
+    d = len(mean)
+    kept = np.asarray(protected, dtype=np.intp)
+    free = np.setdiff1d(np.arange(d, dtype=np.intp), kept)
+    own = covariance[np.ix_(kept, kept)]
+    there, home = np.zeros((2, len(kept), 0))
+    if not constant_columns(np.diagonal(own), mean[kept]).all():
+        there, home = whitening(own, mean[kept])
+    slope = (covariance[np.ix_(free, kept)] @ there) @ there.T
+    rest = covariance[np.ix_(free, free)] - slope @ covariance[np.ix_(kept, free)]
+    before = np.diagonal(covariance)[free]
+    # what u decides, or does not vary, has nothing left to move: rounding is no direction
+    flat = np.diagonal(rest) <= np.finfo(float).eps * 16 * d * before
+    flat |= constant_columns(before, mean[free])
+    if flat.all():
+        raise InvalidInputError(
+            "`protected` of `IdealSteerer` must leave a column that varies once the protected ones "
+            "are known, got none: they decide all others. Protect fewer columns."
+        )
+    alive = free[~flat]
+    inner, outer = whitening(rest[np.ix_(~flat, ~flat)], np.zeros(len(alive)))
+    n_kept, r = there.shape[1], there.shape[1] + inner.shape[1]
+    ahead, back = np.zeros((2, d, r))
+    ahead[kept, :n_kept], back[kept, :n_kept] = there, home
+    ahead[np.ix_(alive, np.arange(n_kept, r))] = inner
+    ahead[np.ix_(kept, np.arange(n_kept, r))] = -slope[~flat].T @ inner
+    back[np.ix_(free, np.arange(n_kept))] = slope @ home
+    back[np.ix_(alive, np.arange(n_kept, r))] = outer
+    return ahead, back, n_kept
 
 
 def _roots(matrix: Floats) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from isonomy.errors import InvalidInputError
 from isonomy.steering._feasibility import FeasibilityReport, feasibility_report
 
-__all__ = ["Feasible", "FeasibleColumns"]
+__all__ = ["Feasible", "FeasibleColumns", "column_position"]
 
 Floats = NDArray[np.float64]
 Bounds = Mapping[Hashable, tuple[float | None, float | None]] | Literal["observed"] | None
@@ -133,15 +133,7 @@ class Feasible:
         return found
 
     def _position(self, key: Hashable, names: list[Hashable], argument: str) -> int:
-        if key in names:
-            return names.index(key)
-        counted = isinstance(key, int | np.integer) and not isinstance(key, bool)
-        if counted and 0 <= int(key) < len(names):  # type: ignore[call-overload]
-            return int(key)  # type: ignore[call-overload,no-any-return]
-        shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
-        raise InvalidInputError(
-            f"`{argument}` of `{self.where}` must name columns of `X` ({shown}), got {key!r}."
-        )
+        return column_position(key, names, argument, self.where)
 
     def _given(self, name: Hashable, j: int) -> Any:
         if not isinstance(self.bounds, Mapping):
@@ -182,6 +174,14 @@ class FeasibleColumns:
         """Whether no column has any limit."""
         bounded = np.isfinite(self.low) | np.isfinite(self.high) | self.whole
         return not bool(bounded.any())
+
+    def without(self, columns: Sequence[int]) -> Self:
+        """Return the limits of all columns but those at the positions ``columns``."""
+        if not columns:
+            return self
+        free = np.isin(np.arange(len(self.columns)), columns)
+        low, high = np.where(free, -np.inf, self.low), np.where(free, np.inf, self.high)
+        return replace(self, low=low, high=high, whole=self.whole & ~free)
 
     def apply(self, rows: ArrayLike) -> tuple[NDArray[Any], Floats]:
         """Return the nearest possible rows, and by how much each value was changed.
@@ -266,6 +266,25 @@ class FeasibleColumns:
             for name in ("low", "high", "whole", "scale")
         )
         return cls(tuple(columns), low, high, whole > 0.0, scale)
+
+
+def column_position(key: Any, names: Sequence[Any], argument: str, where: str) -> int:
+    """Return the position of the column that ``key`` names, or is the position of.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none; names the argument.
+    """
+    if key in names:
+        return list(names).index(key)
+    counted = isinstance(key, int | np.integer) and not isinstance(key, bool)
+    if counted and 0 <= int(key) < len(names):
+        return int(key)
+    shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+    raise InvalidInputError(
+        f"`{argument}` of `{where}` must name columns of `X` ({shown}), got {key!r}."
+    )
 
 
 def _inward(limits: Floats, dtype: np.dtype[Any], *, up: bool) -> NDArray[Any]:

@@ -212,6 +212,11 @@ def solve_from_moments(steerer: IdealSteerer, moments: CellMoments) -> IdealStee
         If classes, groups or features are not those of the fit.
     """
     check_not_loaded(steerer, where=WHERE)
+    if steerer.family_ == "student_t":
+        raise InvalidInputError(
+            f"`steerer` passed to `{WHERE}` must be of cells that moments describe, got Student-t "
+            "ones, which need rows."
+        )
     known = (list(steerer.classes_), list(steerer.groups_), steerer.moments_.n_features)
     given = (list(moments.classes), list(moments.groups), moments.n_features)
     if known != given:
@@ -221,5 +226,6 @@ def solve_from_moments(steerer: IdealSteerer, moments: CellMoments) -> IdealStee
         )
     steerer.moments_ = moments
     steerer.sample_weight_ = None
+    steerer.feasibility_ = None  # of the maps that were
     steerer._forget()
     return steerer

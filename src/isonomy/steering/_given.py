@@ -18,7 +18,9 @@ from isonomy.groups import cell_factors
 from isonomy.ideal import IdealSolution
 from isonomy.ideal.nearest import PendingIdeal, solve_ideal
 from isonomy.steering._coordinates import Coordinates, Subspace
+from isonomy.steering._counted import CountedRows
 from isonomy.steering._small_cells import cell_means, cell_variances
+from isonomy.steering._student import student_cells
 
 __all__ = [
     "GivenFit",
@@ -48,6 +50,8 @@ class GivenSettings:
     random_state: Any
     columns: tuple[str, ...] | None = None
     """Names of X's columns, for messages."""
+    protected: tuple[int, ...] = ()
+    """Positions of the columns that must not move."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,18 @@ class GivenFit:
         return self.pending.solution()
 
 
-def fit_given(moments: CellMoments, settings: GivenSettings, *, where: str) -> GivenFit:
-    """Solve from moments alone, and lift the maps to X's own coordinates."""
-    pending, coordinates = _solve_in_coordinates(moments, settings, where=where)
+def fit_given(
+    moments: CellMoments,
+    settings: GivenSettings,
+    *,
+    student_rows: CountedRows | None = None,
+    where: str,
+) -> GivenFit:
+    """Solve from moments alone, and lift the maps to X's own coordinates.
+
+    Cells are normal; with the rows behind ``moments`` they are Student-t.
+    """
+    pending, coordinates = _solve_in_coordinates(moments, settings, student_rows, where=where)
     maps = {group: coordinates.lift(inner) for group, inner in pending.maps().items()}
     return GivenFit(maps, pending, coordinates)
 
@@ -87,31 +100,48 @@ def solve_given(
     SingularCovarianceError
         If a covariance is singular and ``shrinkage`` is off.
     """
-    pending, coordinates = _solve_in_coordinates(moments, settings, where=where)
+    pending, coordinates = _solve_in_coordinates(moments, settings, None, where=where)
     return pending.solution(), coordinates
 
 
 def _solve_in_coordinates(
-    moments: CellMoments, settings: GivenSettings, *, where: str
+    moments: CellMoments, settings: GivenSettings, rows: CountedRows | None, *, where: str
 ) -> tuple[PendingIdeal, Coordinates]:
     check_cells(moments, where=where)
     law = moments.counts * cell_factors(moments.counts)
     diagonal = settings.covariance == "diagonal"
     coordinates = Coordinates.of(
-        moments, law / law.sum(), subspace=settings.subspace, axis_aligned=diagonal
+        moments,
+        law / law.sum(),
+        subspace=settings.subspace,
+        axis_aligned=diagonal,
+        protected=settings.protected,
     )
-    names = settings.columns
-    joint = fitted_joint(moments, coordinates, settings.shrinkage, columns=names, where=where)
+    if rows is None:
+        names = settings.columns
+        joint = fitted_joint(moments, coordinates, settings.shrinkage, columns=names, where=where)
+    else:
+        joint = student_cells(
+            moments, coordinates, rows, covariance=settings.covariance, where=where
+        )
+    return _solved_cells(joint, coordinates, settings), coordinates
+
+
+def _solved_cells(
+    joint: JointDistribution, coordinates: Coordinates, settings: GivenSettings
+) -> PendingIdeal:
+    """Solve for cells in the steerer's coordinates."""
+    diagonal = settings.covariance == "diagonal"
     by_column = diagonal and settings.map_family == "affine"
-    pending = solve_ideal(
+    return solve_ideal(
         joint,
         moves=settings.moves,
         reference=settings.reference,
         direction=settings.direction,
         priors=settings.priors,
         map_family="diagonal" if by_column else settings.map_family,
+        protected=range(coordinates.n_kept) if coordinates.n_kept else None,
     )
-    return pending, coordinates
 
 
 def check_cells(moments: CellMoments, *, where: str) -> None:
@@ -272,8 +302,13 @@ def _check_degrees(n: int, n_dimensions: int, name: Any, where: str) -> None:
         )
 
 
-def in_features(solution: IdealSolution, coordinates: Coordinates) -> IdealSolution:
-    """Express a solution in X's own coordinates; KL and the rest do not change."""
+def in_features(
+    solution: IdealSolution, coordinates: Coordinates, protected: tuple[int, ...] = ()
+) -> IdealSolution:
+    """Express a solution in X's own coordinates; KL and the rest do not change.
+
+    ``protected`` are the positions of protected columns there.
+    """
     out = AffineMap(coordinates.back, coordinates.centre)
     into = AffineMap(coordinates.ahead.T, -coordinates.centre @ coordinates.ahead)
     ideal = push_joint(solution.distribution, out)
@@ -284,6 +319,7 @@ def in_features(solution: IdealSolution, coordinates: Coordinates) -> IdealSolut
         distribution=ideal,
         canonical=canonical_cells(ideal, reference),
         maps={group: out.compose(inner).compose(into) for group, inner in solution.maps.items()},
+        protected=protected if solution.protected else (),
     )
 
 
@@ -308,5 +344,6 @@ def push_joint(joint: JointDistribution, out: AffineMap) -> JointDistribution:
         joint.prior,
         joint.classes,
         joint.groups,
-        "normal",
+        joint.family,
+        joint.shape,
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isonomy.errors import InvalidInputError
 from isonomy.steering._feasible import Feasible, FeasibleColumns
+from isonomy.steering._protected import protected_positions
 
 __all__ = [
     "bounds_from_plain",
@@ -36,12 +37,13 @@ def learn_limits(steerer: Any, values: NDArray[Any], *, where: str) -> FeasibleC
     Raises
     ------
     InvalidInputError
-        If a column is unknown, or no value is within its bounds.
+        If a column is unknown or protected, or no value is within its bounds.
     """
+    kept = protected_positions(steerer, where=where)
     if steerer.bounds is None and steerer.integer_columns is None:
         return None
     asked = Feasible(steerer.bounds, steerer.integer_columns, where, "integer_columns")
-    return asked.fit(values, steerer.steered_columns_)
+    return asked.fit(values, steerer.steered_columns_).without(kept)
 
 
 def known_limits(steerer: Any, *, where: str) -> FeasibleColumns | None:

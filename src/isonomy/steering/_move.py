@@ -12,6 +12,7 @@ from isonomy.distributions import AffineMap
 from isonomy.errors import InvalidInputError
 from isonomy.steering._limits import within_limits
 from isonomy.steering._probe import group_weights, mixed_rows
+from isonomy.steering._protected import with_protected
 from isonomy.steering._working_scale import WorkingScale
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "move_by_weights",
     "move_rows",
     "posterior_of",
+    "report_limits",
     "unlimited_rows",
 ]
 
@@ -30,7 +32,8 @@ def move_rows(
 
     All rows keep the steerer's limits, those that stay too.
     """
-    return within_limits(steerer, unlimited_rows(steerer, values, codes, where=where))
+    moved = within_limits(steerer, unlimited_rows(steerer, values, codes, where=where))
+    return with_protected(steerer, moved, values, where=where)
 
 
 def unlimited_rows(
@@ -53,6 +56,18 @@ def unlimited_rows(
     return scale.back(moved)
 
 
+def report_limits(
+    steerer: Any, values: NDArray[Any], codes: NDArray[np.intp], *, where: str
+) -> None:
+    """Set ``feasibility_`` of a steerer with limits from rows (n, d) in their own units.
+
+    ``codes`` index ``groups_``; as in `transform` they move rows of "given" alone.
+    """
+    given = codes if steerer.groups == "given" else None
+    moved = unlimited_rows(steerer, values, given, where=where)
+    steerer.feasibility_ = steerer._limits.report(moved, codes, steerer.groups_)
+
+
 def move_by_weights(
     steerer: Any, values: NDArray[Any], weights: NDArray[np.float64], *, where: str
 ) -> NDArray[Any]:
@@ -60,7 +75,8 @@ def move_by_weights(
     maps = [steerer.maps_[g] for g in steerer.groups_]
     scale: WorkingScale = steerer._working
     work = scale.ahead(values, steerer.steered_columns_, where=where)
-    return within_limits(steerer, _moved_by_weights(values, work, weights, maps, scale))
+    moved = within_limits(steerer, _moved_by_weights(values, work, weights, maps, scale))
+    return with_protected(steerer, moved, values, where=where)
 
 
 def posterior_of(steerer: Any, values: NDArray[Any], *, where: str) -> NDArray[np.float64]:
@@ -112,7 +128,7 @@ def _moved_by_group(
         rows = codes == a
         if group_map.is_identity:
             continue
-        if scale.family == "normal":
+        if scale.is_identity:
             group_map._apply_at(work, np.flatnonzero(rows), moved)
         else:
             moved[rows] = scale.back(group_map.apply(work[rows]))

@@ -23,6 +23,7 @@ from isonomy.steering._coordinates import Coordinates
 from isonomy.steering._feasible import FeasibleColumns
 from isonomy.steering._limits import bounds_from_plain, plain_limits
 from isonomy.steering._probe_file import probe_from_state, probe_to_state, quality_from_dict
+from isonomy.steering._protected import plain_protected
 from isonomy.steering._small_cells import small_cells
 from isonomy.steering._solve import Solved
 from isonomy.steering._working_scale import WorkingScale
@@ -155,6 +156,7 @@ def _fitted_state(steerer: Any) -> tuple[dict[str, Any], Tensors]:
         "subspace": steerer.subspace_,
     }
     config["parameters"] |= plain_limits(parameters)
+    config["parameters"]["protected"] = plain_protected(steerer.protected)
     limits = {} if steerer._limits is None else steerer._limits.to_tensors()
     return config, {"scale": steerer.scale_, **steerer._working.to_tensors(), **limits}
 

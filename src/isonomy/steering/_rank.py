@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ def choose_rank(
     accuracy_tolerance: float,
     n_jobs: int | None,
     random_state: Any,
+    protected: Sequence[int] = (),
 ) -> RankCurve:
     """Cross-validate the number of erased directions with a linear discriminant head.
 
@@ -65,13 +67,13 @@ def choose_rank(
     part. The smallest rank whose corrected gap is within one standard error of the
     best is chosen, among those that lose at most ``accuracy_tolerance``.
     """
-    whole = directions_of(rows.moments(), cell_shrinkage)
+    whole = directions_of(rows.moments(), cell_shrinkage, protected)
     ranks = candidate_ranks(whole.n_directions, whole.n_dimensions)
     if len(ranks) == 1:
         return RankCurve(ranks, np.zeros(1), 0.0, np.full(1, np.nan), int(ranks[0]))
     splits = cell_splits(N_FOLDS, rows.cells, random_state=random_state, where="IdealSteerer.fit")
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_held_out_hits)(rows.take(train), rows.take(test), cell_shrinkage, ranks)
+        delayed(_held_out_hits)(rows.take(train), rows.take(test), cell_shrinkage, ranks, protected)
         for train, test in splits
     )
     hits = np.zeros((len(ranks), len(rows.y)), dtype=bool)
@@ -80,19 +82,26 @@ def choose_rank(
     return _decide(ranks, hits, rows, accuracy_tolerance)
 
 
-def directions_of(moments: CellMoments, cell_shrinkage: float) -> BlindDirections:
-    """Return the erasable directions of some moments."""
+def directions_of(
+    moments: CellMoments, cell_shrinkage: float, protected: Sequence[int] = ()
+) -> BlindDirections:
+    """Return the erasable directions of some moments, none of them along protected columns."""
     differences = within_class_differences(
         moments.counts, moments.means, cell_shrinkage=cell_shrinkage
     )
-    return blind_directions(moments.total_mean(), moments.total_covariance(), differences)
+    total = moments.total_mean(), moments.total_covariance()
+    return blind_directions(*total, differences, protected)
 
 
 def _held_out_hits(
-    train: CodedRows, test: CodedRows, cell_shrinkage: float, ranks: NDArray[np.intp]
+    train: CodedRows,
+    test: CodedRows,
+    cell_shrinkage: float,
+    ranks: NDArray[np.intp],
+    protected: Sequence[int],
 ) -> NDArray[np.bool_]:
     moments = train.moments()
-    found = directions_of(moments, cell_shrinkage)
+    found = directions_of(moments, cell_shrinkage, protected)
     z = (test.values.astype(np.float64) - found.mean) @ found.whiten
     hits = np.zeros((len(ranks), len(test.y)), dtype=bool)
     for i, rank in enumerate(ranks):

@@ -8,12 +8,14 @@ import numpy as np
 
 from isonomy._validation import check_choice, check_real
 from isonomy.errors import InvalidInputError
+from isonomy.steering._protected import check_protected
+from isonomy.steering._student import check_student
 
 __all__ = ["CHOICES", "check_not_loaded", "check_settings", "check_streaming"]
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "groups": ("blind", "given", "infer"),
-    "family": ("normal", "lognormal", "nonparanormal", "auto"),
+    "family": ("normal", "lognormal", "nonparanormal", "student_t", "auto"),
     "covariance": ("tied", "full", "diagonal"),
     "direction": ("information", "moment"),
     "priors": ("reweigh", "reference", "joint", "keep"),
@@ -55,6 +57,17 @@ def check_settings(steerer: Any, *, where: str) -> None:
             f'`subspace="discriminant"` of `{where}` mixes columns and cannot go with '
             '`covariance="diagonal"`. Choose `covariance="tied"`.'
         )
+    if (
+        steerer.groups != "blind"
+        and steerer.map_family == "diagonal"
+        and steerer.covariance != "diagonal"
+    ):
+        raise InvalidInputError(
+            f'`map_family="diagonal"` of `{where}` treats columns one by one and needs '
+            f'`covariance="diagonal"`, got {steerer.covariance!r}. Set that too.'
+        )
+    check_protected(steerer, where=where)
+    check_student(steerer, where=where)
 
 
 def check_not_loaded(steerer: Any, *, where: str) -> None:

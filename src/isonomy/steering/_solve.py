@@ -12,6 +12,7 @@ from isonomy.ideal.partial import partial_maps
 from isonomy.steering._blind import blind_map
 from isonomy.steering._blind_solution import certify_blind
 from isonomy.steering._coordinates import Subspace
+from isonomy.steering._counted import CountedRows
 from isonomy.steering._given import (
     GivenFit,
     GivenSettings,
@@ -20,6 +21,7 @@ from isonomy.steering._given import (
     in_features,
 )
 from isonomy.steering._limits import limits_sentence
+from isonomy.steering._protected import protected_positions, protected_sentence
 from isonomy.steering._rank import directions_of
 from isonomy.steering._solved import BlindRest, GivenRest, Solved
 from isonomy.steering._subspace import subspace_by_count
@@ -27,18 +29,24 @@ from isonomy.steering._subspace import subspace_by_count
 __all__ = ["Solved", "certificate_of", "solve"]
 
 
-def solve(steerer: Any, *, where: str) -> Solved:
-    """Solve a steerer's programme from its moments."""
+def solve(steerer: Any, *, rows: CountedRows | None = None, where: str) -> Solved:
+    """Solve a steerer's programme from its moments, and for Student-t cells its rows."""
     if len(steerer.groups_) == 1:
         return Solved.unmoved(steerer.groups_, steerer.moments_.n_features)
     return (
-        _solve_blind(steerer, where) if steerer.groups == "blind" else _solve_given(steerer, where)
+        _solve_blind(steerer, where)
+        if steerer.groups == "blind"
+        else _solve_given(steerer, rows, where)
     )
 
 
-def _solve_given(steerer: Any, where: str) -> Solved:
+def _solve_given(steerer: Any, rows: CountedRows | None, where: str) -> Solved:
     asked = steerer.subspace
-    subspace = subspace_by_count(steerer.moments_) if asked == "auto" else asked
+    protected = protected_positions(steerer, where=where)
+    if protected:
+        subspace: Subspace = "full"
+    else:
+        subspace = subspace_by_count(steerer.moments_) if asked == "auto" else asked
     settings = GivenSettings(
         covariance=steerer.covariance,
         moves=steerer.moves,
@@ -50,29 +58,35 @@ def _solve_given(steerer: Any, where: str) -> Solved:
         shrinkage=steerer.shrinkage,
         random_state=steerer.random_state,
         columns=tuple(map(str, steerer.steered_columns_)),
+        protected=protected,
     )
-    found = fit_given(steerer.moments_, settings, where=where)
+    student_rows = rows if steerer.family_ == "student_t" else None
+    found = fit_given(steerer.moments_, settings, student_rows=student_rows, where=where)
     if steerer.strength < 1.0:
-        return _partly(found, steerer.strength, subspace)
+        return _partly(found, steerer.strength, subspace, protected)
     if found.coordinates.is_full:
-        rest = GivenRest(found.pending, found.coordinates)
+        rest = GivenRest(found.pending, found.coordinates, protected)
         return Solved(found.maps, subspace=subspace, rest=rest)
     return Solved(found.maps, found.solution, found.coordinates, subspace=subspace)
 
 
-def _partly(found: GivenFit, strength: float, subspace: Subspace) -> Solved:
+def _partly(
+    found: GivenFit, strength: float, subspace: Subspace, protected: tuple[int, ...]
+) -> Solved:
     """Return maps that go ``strength`` of the way, and the solution with these maps."""
     inner = partial_maps(found.solution, strength)
     maps = {group: found.coordinates.lift(move) for group, move in inner.items()}
     solution = replace(found.solution, maps=inner)
     if found.coordinates.is_full:
-        return Solved(maps, in_features(solution, found.coordinates), subspace=subspace)
+        whole = in_features(solution, found.coordinates, protected)
+        return Solved(maps, whole, subspace=subspace)
     return Solved(maps, solution, found.coordinates, subspace=subspace)
 
 
 def _solve_blind(steerer: Any, where: str) -> Solved:
     moments = steerer.moments_
-    found = directions_of(moments, steerer.cell_shrinkage)
+    protected = protected_positions(steerer, where=where)
+    found = directions_of(moments, steerer.cell_shrinkage, protected)
     rank = min(int(steerer.rank_), found.n_directions)
     if found.n_directions and found.n_dimensions - rank < 1:
         raise InvalidInputError(
@@ -91,10 +105,11 @@ def _solve_blind(steerer: Any, where: str) -> Solved:
 
 def certificate_of(steerer: Any, solved: Solved) -> Certificate | None:
     """Return what holds after steering; None for a single group, whose rows do not move."""
-    found, limits = _certificate_of_maps(steerer, solved), limits_sentence(steerer)
-    if found is None or limits is None:
+    found = _certificate_of_maps(steerer, solved)
+    more = [s for s in (protected_sentence(steerer), limits_sentence(steerer)) if s is not None]
+    if found is None or not more:
         return found
-    return replace(found, sentences=(*found.sentences, limits))
+    return replace(found, sentences=(*found.sentences, *more))
 
 
 def _certificate_of_maps(steerer: Any, solved: Solved) -> Certificate | None:

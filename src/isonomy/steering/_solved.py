@@ -47,10 +47,11 @@ class GivenRest:
 
     inner: PendingIdeal
     coordinates: Coordinates
+    protected: tuple[int, ...] = ()
 
     def settle(self) -> Settled:
         """Return the solution in X's own coordinates."""
-        return in_features(self.inner.solution(), self.coordinates), None
+        return in_features(self.inner.solution(), self.coordinates, self.protected), None
 
 
 class Solved:

@@ -26,30 +26,48 @@ PREFIX = "working/"
 
 @dataclass(frozen=True)
 class WorkingScale:
-    """A bijection of rows (n, d) onto the scale on which the cells are taken for normal."""
+    """A bijection of rows (n, d) onto the scale on which the cells are taken for normal.
 
-    family: Literal["normal", "lognormal", "nonparanormal"] = "normal"
+    Student-t cells are those of the rows as they are.
+    """
+
+    family: Literal["normal", "lognormal", "nonparanormal", "student_t"] = "normal"
     transform: MarginalTransform | None = None
 
-    def ahead(self, values: NDArray[Any], names: Sequence[Any], *, where: str) -> NDArray[Any]:
+    @property
+    def is_identity(self) -> bool:
+        """Whether rows are steered in their own units."""
+        return self.family in ("normal", "student_t")
+
+    def ahead(
+        self,
+        values: NDArray[Any],
+        names: Sequence[Any],
+        *,
+        where: str,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> NDArray[Any]:
         """Return ``values``, their natural logarithms, or their images under the transform.
+
+        ``numbers`` are those of the rows, for messages. Default: from 0 on.
 
         Raises
         ------
         FamilyError
             If the family is log-normal and a value is not positive; names column and row.
         """
-        if self.family == "normal":
+        if self.is_identity:
             return values
         if self.transform is not None:
             return self.transform.forward(values)
         bad = values <= 0
         if bad.any():
             row, column = np.argwhere(bad)[0]
+            number = row if numbers is None else numbers[row]
             raise FamilyError(
                 f'`X` passed to `{where}` must be positive for `family="lognormal"`, got '
                 f"{int(bad.sum())} value(s) <= 0, the first in column {names[column]!r}, row "
-                f'{row}: {values[row, column]:g}. Use `family="normal"`, or drop or shift that '
+                f'{number}: {values[row, column]:g}. Use `family="normal"`, or drop or shift that '
                 "column."
             )
         logs: NDArray[Any] = np.log(values.astype(np.float64, copy=False))
@@ -57,7 +75,7 @@ class WorkingScale:
 
     def back(self, values: NDArray[Any]) -> NDArray[Any]:
         """Undo :meth:`ahead`."""
-        if self.family == "normal":
+        if self.is_identity:
             return values
         return np.exp(values) if self.transform is None else self.transform.inverse(values)
 
@@ -128,6 +146,8 @@ def choose_scale(
             return WorkingScale("normal"), None
         choice = _preferred(rows, names, covariance, shrinkage, where=where)
         family = choice.family
+    if family == "student_t":
+        return WorkingScale("student_t"), choice
     if family != "nonparanormal":
         return known_scale(family, where=where), choice
     codes = rows.y_codes, rows.groups.codes

@@ -22,8 +22,9 @@ from isonomy.steering._feasibility import FeasibilityReport
 from isonomy.steering._feasible import FeasibleColumns
 from isonomy.steering._held_out import CodedRows
 from isonomy.steering._limits import learn_limits
-from isonomy.steering._move import in_solution_coordinates, move_rows, unlimited_rows
+from isonomy.steering._move import in_solution_coordinates, move_rows, report_limits
 from isonomy.steering._persistence import Saved
+from isonomy.steering._protected import protected_positions
 from isonomy.steering._rank import RankCurve, choose_rank
 from isonomy.steering._settings import check_settings
 from isonomy.steering._solve import Solved, certificate_of, solve
@@ -46,10 +47,11 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         for everybody removes the directions that tell groups apart within classes.
         "given": one map per group, from the nearest ideal distribution. "infer": the
         maps of "given", weighted by a probe's posterior of the group.
-    family : "normal", "lognormal", "nonparanormal" or "auto"
+    family : "normal", "lognormal", "nonparanormal", "student_t" or "auto"
         The law of a cell; "lognormal" steers log X and needs positive values;
         "nonparanormal" steers T(X), one strictly increasing spline a column, the same for
-        all groups and labels; "auto" leaves the choice to held-out rows.
+        all groups and labels; "student_t" has heavy tails ("given", "infer"; fitted without
+        ``shrinkage``); "auto" leaves the choice among the first three to held-out rows.
     covariance : "tied", "full" or "diagonal"
         One within-class covariance per group (over its labels), one per cell, or
         variances alone.
@@ -68,6 +70,10 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         Move the whole row, or only the at most K - 1 directions in which classes
         differ ("given", "infer"). "auto" moves the whole row where the smallest group has
         10 rows for every number that its map estimates, ``d (d + 3) / 2``.
+    protected : columns, optional
+        Columns that keep their value in every row, by name or position; the others are
+        steered given them ("given", "infer": needs the defaults of ``covariance`` and
+        ``map_family``, and as many free columns as classes less one).
     bounds : {column: (low, high)}, "observed" or None
         Where all rows end, by clipping once they are steered; None leaves a side open,
         "observed" takes the least and greatest value seen in ``fit``.
@@ -150,10 +156,6 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
 
     Cells with fewer than 10 rows take means from the others ("given", "infer").
 
-    Student-t cells are not among the families: their divergence needs rows and quadrature,
-    not moments. Use ``nearest_ideal`` on ``JointDistribution.fit(family="student_t")`` and
-    the solution's ``steer``.
-
     What it does not promise: exactness holds for the fitted distribution under the
     reweighed law (see ``certificate_``), not for every finite sample; "blind" makes
     class-conditional means agree, not covariances; "infer" holds for rows whose group the
@@ -180,7 +182,7 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         self,
         *,
         groups: Literal["blind", "given", "infer"] = "blind",
-        family: Literal["normal", "lognormal", "nonparanormal", "auto"] = "normal",
+        family: Literal["normal", "lognormal", "nonparanormal", "student_t", "auto"] = "normal",
         covariance: Literal["tied", "full", "diagonal"] = "tied",
         moves: Any = "all",
         reference: Any = None,
@@ -188,6 +190,7 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         priors: Literal["reweigh", "reference", "joint", "keep"] = "reweigh",
         map_family: Literal["affine", "symmetric", "diagonal"] = "affine",
         subspace: Literal["auto", "full", "discriminant"] = "auto",
+        protected: Collection[Hashable] | None = None,
         bounds: Mapping[Hashable, tuple[float | None, float | None]]
         | Literal["observed"]
         | None = None,
@@ -217,6 +220,7 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         self.priors = priors
         self.map_family = map_family
         self.subspace = subspace
+        self.protected = protected
         self.bounds = bounds
         self.integer_columns = integer_columns
         self.rank = rank
@@ -319,7 +323,8 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
         )
         if rows.n_groups == 1:
             self._state = Solved.unmoved(self.groups_, work.shape[1])
-            self._report_limits(counted, where=where)
+            if limits is not None:
+                report_limits(self, counted.values, counted.groups.codes, where=where)
             return
         coded = CodedRows(rows.values, rows.y_codes, rows.groups.codes, rows.weight, rows.n_groups)
         if self.groups == "blind" and self.rank == "auto":
@@ -327,23 +332,16 @@ class IdealSteerer(Saved, ExplainsRows, Streams):
                 coded,
                 cell_shrinkage=self.cell_shrinkage,
                 accuracy_tolerance=self.accuracy_tolerance,
+                protected=protected_positions(self, where=where),
                 n_jobs=self.n_jobs,
                 random_state=self.random_state,
             )
             self.rank_ = self.rank_curve_.chosen
-        self._solved()
+        self._state = solve(self, rows=rows, where=where)
         if self.groups == "infer":
             self._fit_probe(rows, work, sample_weight)
-        self._report_limits(counted, where=where)
-
-    def _report_limits(self, rows: CountedRows, *, where: str) -> None:
-        """Set ``feasibility_`` from training rows in their own units, moved by `transform`."""
-        if self._limits is None:
-            return
-        codes = rows.groups.codes
-        given = codes if self._uses_groups_at_transform() else None
-        moved = unlimited_rows(self, rows.values, given, where=where)
-        self.feasibility_ = self._limits.report(moved, codes, self.groups_)
+        if limits is not None:
+            report_limits(self, counted.values, counted.groups.codes, where=where)
 
     def _solved(self) -> Solved:
         check_is_fitted(self)

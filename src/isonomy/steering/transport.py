@@ -14,8 +14,7 @@ from isonomy.distributions import AffineMap, CellMoments, JointDistribution, Nor
 from isonomy.distributions._linalg import symmetric_inverse_sqrt, symmetric_sqrt
 from isonomy.steering._counted import CountedRows
 from isonomy.steering._given import GivenSettings, solve_given
-from isonomy.steering._settings import CHOICES
-from isonomy.steering._working_scale import choose_scale
+from isonomy.steering._working_scale import FAMILIES, choose_scale
 
 __all__ = ["repair"]
 
@@ -81,7 +80,7 @@ def repair(
     ((500, 4), (500,))
     """
     where = "repair"
-    check_choice("family", family, CHOICES["family"], where=where)
+    check_choice("family", family, (*FAMILIES, "auto"), where=where)
     check_choice("covariance", covariance, ("tied", "full", "diagonal"), where=where)
     table = read_table(X, where=where)
     n = len(table.values)

@@ -31,8 +31,10 @@ def partial_kept_map(
 
     Notes
     -----
-    V goes by `AffineMap.partial` in units of the covariance of w given u; B and the image of
-    the mean go straight. The determinant is that of V to the power s.
+    With ``w = c + C u + r``, C the group's regression of w on u: r goes by `AffineMap.partial`
+    of V in units of its covariance; the regression of the image, from C to ``V C + B``, and
+    the image of the mean go straight. The determinant is that of V to the power s. Adding
+    multiples of u to w changes nothing, as the path of r does not know of it.
     """
     kept, free = _places(protected, move.n_features)
     own = split_cells(middle[None], total, kept, free)
@@ -40,7 +42,9 @@ def partial_kept_map(
     matrix, offset = np.eye(move.n_features), np.zeros(move.n_features)
     inner = rest.partial(strength, covariance=own.rest_cov).matrix
     matrix[np.ix_(free, free)] = inner
-    matrix[np.ix_(free, kept)] = strength * move.matrix[np.ix_(free, kept)]
+    image = move.matrix[np.ix_(free, free)] @ own.slope + move.matrix[np.ix_(free, kept)]
+    slope = (1.0 - strength) * own.slope + strength * image
+    matrix[np.ix_(free, kept)] = slope - inner @ own.slope
     goal = middle + strength * (move.matrix @ middle + move.offset - middle)
     offset[free] = (goal - matrix @ middle)[free]
     return AffineMap(matrix, offset)

@@ -18,6 +18,7 @@ from isonomy.ideal._cells import Array, CellArrays, Direction, Solved, push_cell
 from isonomy.ideal._free.search import best_free_map, flipped
 from isonomy.ideal._numerics.quasi_newton import ValueAndGradient, descend
 from isonomy.ideal._student.programme import AllMaps, Frame, OneMap, affine_parts
+from isonomy.ideal._student.settle import least_moving
 from isonomy.ideal._univariate import nearest_for_all_groups
 
 __all__ = ["solve_student"]
@@ -75,16 +76,21 @@ def solve_student(
     -----
     Starts: the best maps between the NORMAL laws of the same location and scatter, with
     signs of singular directions changed; every descent is L-BFGS with exact gradients.
-    Scales of the ideal's classes are free, also where the fitted ones are tied.
+    Scales of the ideal's classes are free, also where the fitted ones are tied. Where the
+    maps found may be turned without a change to any ideal cell, they are turned to move rows
+    least (`least_moving`).
     """
     shape = cells.prior.shape
     covs = np.broadcast_to(cells.covariances, (*shape, *cells.covariances.shape[-2:]))
     lowers = np.asarray(np.linalg.cholesky(covs), dtype=np.float64)
     nu = np.asarray(df, dtype=np.float64)
-    if len(movers) == shape[1]:
-        return _all_groups(cells.means, lowers, nu, weights, reference, direction, diagonal, start)
     cells = CellArrays(cells.means, np.array(covs), cells.prior, lowers)
-    return _affirmative(cells, nu, weights, movers, reference, direction, diagonal, start)
+    if len(movers) == shape[1]:
+        asked = weights, reference, direction, diagonal, start
+        solved = _all_groups(cells.means, lowers, nu, *asked)
+    else:
+        solved = _affirmative(cells, nu, weights, movers, reference, direction, diagonal, start)
+    return solved if diagonal else least_moving(solved, cells, reference)
 
 
 def _affirmative(
