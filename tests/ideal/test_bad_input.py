@@ -105,7 +105,7 @@ def test_a_steerer_names_a_direction_that_one_group_lacks(covariance):
     frame = pd.DataFrame(rng.normal(size=(400, 3)), columns=["age", "income", "size"])
     frame.loc[a == 1, "income"] = 40.0
     options = {"groups": "given", "covariance": covariance, "random_state": 0}
-    steerer = IdealSteerer(shrinkage=None, subspace="full", map_family="diagonal", **options)
+    steerer = IdealSteerer(shrinkage=None, subspace="full", **options)
     with pytest.raises(SingularCovarianceError, match=r"Along 1\.00 income .*group 1\)? has no"):
         steerer.fit(frame, y, sensitive_features=a)
     # with shrinkage there is a law to steer to, of which the result is exact

@@ -178,3 +178,9 @@ def test_a_flip_map_survives_its_arrays_and_refuses_what_is_none():
         FlipMap([[1.0, 0.0]], ["p", "q"])
     with pytest.raises(InvalidInputError, match="sum to 1"):
         FlipMap([[0.5, 0.1], [0.0, 1.0]], ["p", "q"])
+
+
+def test_a_category_of_next_to_no_probability_overflows_nothing():
+    flips = fewest_flips(np.array([1e-310, 1.0]), np.array([0.5, 0.5]))
+    assert flips.sum(axis=1) == pytest.approx(1.0)
+    assert flips[1] == pytest.approx([0.5, 0.5])

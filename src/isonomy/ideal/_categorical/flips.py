@@ -143,7 +143,7 @@ def fewest_flips(p: Array, q: Array) -> Array:
     between p and q; no coupling does with less, for the rows that stay at i are at most
     ``min(p_i, q_i)``.
     """
-    stay = np.minimum(1.0, np.divide(q, p, out=np.ones_like(p), where=p > 0))
+    stay = np.divide(np.minimum(p, q), p, out=np.ones_like(p), where=p > 0)
     lacking = np.maximum(q - p, 0.0)
     total = lacking.sum()
     matrix = np.diag(stay)
