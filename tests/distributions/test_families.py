@@ -263,6 +263,13 @@ def test_fit_with_auto_takes_the_choice():
     assert plain == joint  # how a family was chosen is no part of the law
 
 
+def test_shared_transforms_are_compared_as_shared():
+    X, y, a = draw("nonparanormal", n=400)
+    given = {"sensitive_features": a, "families": ("nonparanormal",)}
+    shared, own = (choose_family(X, y, **given, per_group=each) for each in (False, True))
+    assert shared.scores["nonparanormal"] != own.scores["nonparanormal"]
+
+
 @pytest.mark.parametrize("family", ["normal", "lognormal", "student_t"])
 def test_only_transforms_can_be_shared_by_groups(family):
     X, y, a = draw("lognormal", n=100)

@@ -7,7 +7,7 @@ import pytest
 
 from isonomy.distributions import JointDistribution, MixtureJoint, Normal, NormalMixture
 from isonomy.errors import InvalidInputError, NotIdealError, UnsupportedProgrammeError
-from isonomy.ideal import nearest_ideal
+from isonomy.ideal import certify, nearest_ideal
 from isonomy.ideal._mixture.nearest import _starts
 from isonomy.ideal._mixture.programme import MixtureCells, MixtureProgramme
 
@@ -155,3 +155,12 @@ def test_what_cannot_be_asked_for_mixtures_is_refused():
 def lone_mixture():
     law = Normal(0.0, 1.0)
     return NormalMixture([1.0], law.mean[None], law.covariance[None])
+
+
+def test_no_certificate_is_given_for_an_approximation():
+    rng = np.random.default_rng(0)
+    y, a = np.divmod(np.arange(200) % 4, 2)
+    X = rng.normal(size=(200, 1)) + (y * (1 + a))[:, None]
+    solution = nearest_ideal(MixtureJoint.fit(X, y, sensitive_features=a, random_state=0))
+    with pytest.raises(InvalidInputError, match="mixtures are an approximation without a claim"):
+        certify(solution)

@@ -269,6 +269,11 @@ def certify(
         own = getattr(target, "certificate_", None)
         if X is None and isinstance(own, Certificate):
             return own
+        if type(target).__name__ == "MixtureSolution":
+            raise InvalidInputError(
+                f"`target` passed to `{_WHERE}` must be no MixtureSolution: mixtures are an "
+                "approximation without a claim of exactness. Read its `kl` and `kl_error`."
+            )
         raise InvalidInputError(
             f"`target` passed to `{_WHERE}` must be an IdealSolution, a fitted steerer that holds "
             f"one, or a saved one, got {type(target).__name__} without a solution."
